@@ -1,0 +1,154 @@
+"""MinHash signatures and their bands: which documents are worth comparing.
+
+The chance that one of the `hashes` minima agrees is the Jaccard similarity s of the two sets (Broder 1997).
+Bands of r minima agree with chance s**r, at least one of b bands with 1 - (1 - s**r)**b (Leskovec, Rajaraman
+and Ullman, Mining of Massive Datasets, section 3.4). Nothing is decided here: candidates are verified by
+their true similarity.
+
+    choose_bands(0.8)  ->  Bands(bands=26, rows=8)        # 208 hashes, expected recall 0.9916 at 0.8
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dedup.hashing import GOLDEN, mix_in_place, mix_int
+
+
+@dataclass(frozen=True)
+class Bands:
+    """`bands` groups of `rows` minima each."""
+
+    bands: int
+    rows: int
+
+    @property
+    def hashes(self) -> int:
+        """Length of the signature."""
+        return self.bands * self.rows
+
+    def probability(self, similarity: float) -> float:
+        """The chance that a pair of this similarity shares at least one band."""
+        return 1.0 - (1.0 - similarity**self.rows) ** self.bands
+
+
+# The cost of one document in microseconds on one core, by which `choose_bands` compares its candidates.
+HASH_COST = 0.3  # one minimum over 900 shingles, the mean of manual pages: 208 hashes, 14,800 documents/s
+BAND_COST = 1.0  # one bucket row of 24 bytes: written, sorted twice (3.5 million rows/s each), read
+PAIR_COST = 20.0  # one candidate verified: 50,000 to 63,000 pairs/s measured
+# Pairs a document has in each unit of similarity. 11,492 manual pages have 13, spread evenly from 0.1 to 0.55
+# and falling above; a larger corpus has more, so six times that. What it gives, and what half or twice the
+# density would give:
+#   0.7: 37 x 6 (222 hashes), 17 x 4, 54 x 7
+#   0.8: 26 x 8 (208 hashes), 20 x 7, 32 x 9
+#   0.9: 14 x 12 (168 hashes), 11 x 10, 20 x 15
+# (14 x 8, as FineWeb has it, finds a pair of 0.8 with a chance of 0.92.)
+PAIR_DENSITY = 80.0
+
+
+def choose_bands(threshold: float, recall: float = 0.99, max_hashes: int = 512) -> Bands:
+    """The cheapest bands that find a pair at the threshold with at least the given chance.
+
+    For each number of rows there is one smallest number of bands with that recall; of these, within
+    `max_hashes`, the one with the least cost of hashes, bucket rows and false candidates (the area under the
+    curve below the threshold) is taken. ValueError if none has the recall within `max_hashes`, or a number is
+    out of its range.
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold: expected a similarity above 0 and up to 1, got {threshold}")
+    if not 0.0 < recall < 1.0:
+        raise ValueError(f"recall: expected a number between 0 and 1, got {recall}")
+    fitting = [bands for rows in range(1, max_hashes + 1) if (bands := _fewest(threshold, recall, rows, max_hashes))]
+    if not fitting:
+        raise ValueError(
+            f"no bands of up to {max_hashes} hashes find a pair of similarity {threshold} with a chance "
+            f"of {recall}; allow more hashes, or ask for less recall"
+        )
+    return min(fitting, key=lambda bands: _cost(bands, threshold))
+
+
+def _fewest(threshold: float, recall: float, rows: int, max_hashes: int) -> Bands | None:
+    """The smallest number of bands of so many rows with that recall, None if that is more than
+    `max_hashes`."""
+    agree = threshold**rows
+    exact = 1.0 if agree >= 1.0 else math.log1p(-recall) / math.log1p(-agree)
+    if exact > max_hashes / rows:
+        return None
+    count = max(1, math.ceil(exact - 1e-9))
+    while Bands(count, rows).probability(threshold) < recall:
+        count += 1
+    return Bands(count, rows) if count * rows <= max_hashes else None
+
+
+def _cost(bands: Bands, threshold: float) -> float:
+    similarity = (np.arange(1000) + 0.5) / 1000 * threshold
+    false_share = float(np.mean(1.0 - (1.0 - similarity**bands.rows) ** bands.bands)) * threshold
+    return bands.hashes * HASH_COST + bands.bands * BAND_COST + PAIR_DENSITY * false_share * PAIR_COST
+
+
+def recall_curve(bands: Bands) -> list[tuple[float, float]]:
+    """(similarity, chance to become a candidate) from 0 to 1 in steps of 0.05."""
+    return [(step / 20, bands.probability(step / 20)) for step in range(21)]
+
+
+# 8 hashes x 16,384 shingles of uint32 are 512 KB and stay in the second-level cache: 2.7 G multiply-adds/s;
+# 16 x 8,192 gives 1.1, 32 x 4,096 gives 1.9, one document at a time 1.1.
+_HASHES_AT_ONCE = 8
+_VALUES_AT_ONCE = 16_384
+
+
+def signatures(offsets: np.ndarray, values: np.ndarray, hashes: int, seed: int) -> np.ndarray:
+    """MinHash signatures of shingle sets (CSR: offsets int64 (n + 1), values uint64): uint32, shape (n,
+    hashes).
+
+    Minimum j is taken of (a_j * h + b_j) mod 2**32 over the upper 32 bits h of each shingle hash, a_j odd. On
+    real text this cheap family has the error of ideal random permutations, sqrt(s (1 - s) / hashes). An empty
+    row gives 2**32 - 1 throughout. Memory beyond the result: the 32-bit halves of the values and half a
+    megabyte.
+    """
+    rows = len(offsets) - 1
+    out = np.full((rows, hashes), 0xFFFFFFFF, np.uint32)
+    if not len(values):
+        return out
+    factors, terms = _family(hashes, seed)
+    folded = (values >> np.uint64(32)).astype(np.uint32)
+    filled = np.flatnonzero(np.diff(offsets))
+    starts, ends = offsets[:-1][filled], offsets[1:][filled]
+    low = int(starts[0])
+    while low < ends[-1]:
+        # the rows that touch [low, high); a row longer than a block is met in several
+        high = min(low + _VALUES_AT_ONCE, int(ends[-1]))
+        first, last = np.searchsorted(ends, low, side="right"), np.searchsorted(starts, high, side="left")
+        bounds = np.maximum(starts[first:last], low) - low
+        met = filled[first:last]
+        for hash_low in range(0, hashes, _HASHES_AT_ONCE):
+            some = slice(hash_low, hash_low + _HASHES_AT_ONCE)
+            hashed = np.multiply.outer(factors[some], folded[low:high])
+            hashed += terms[some, None]
+            least = np.minimum.reduceat(hashed, bounds, axis=1).T
+            out[met, some] = np.minimum(out[met, some], least)
+        low = high
+    return out
+
+
+def _family(hashes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Odd factors and terms, uint32, drawn by SplitMix64 so that they hang on no library's generator."""
+    drawn = np.arange(1, 2 * hashes + 1, dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(mix_int(seed))
+    upper = (mix_in_place(drawn) >> np.uint64(32)).astype(np.uint32)
+    return upper[:hashes] | np.uint32(1), upper[hashes:]
+
+
+def band_hashes(signatures: np.ndarray, bands: Bands) -> np.ndarray:
+    """One 64-bit hash of each band of each signature: uint64, shape (n, bands). Equal minima in different
+    bands, or in another order, give different hashes (each place has its own salt)."""
+    if signatures.shape[1] != bands.hashes:
+        raise ValueError(f"signatures of {bands.hashes} hashes expected, got {signatures.shape[1]}")
+    out = np.zeros((len(signatures), bands.bands), np.uint64)
+    for band in range(bands.bands):
+        column = out[:, band]
+        for place in range(band * bands.rows, (band + 1) * bands.rows):
+            salted = signatures[:, place].astype(np.uint64)
+            salted += np.uint64((place + 1) << 32)
+            column += mix_in_place(salted)
+    return mix_in_place(out)

@@ -1,0 +1,156 @@
+"""Who stays: the first maximal independent set, by the keep policy, over the graph of verified pairs.
+
+Documents are taken in the order of the policy; one is kept unless a kept neighbour exists, else it is removed
+and names the kept neighbour it is most similar to. That set is unique, so it hangs on no order of edges,
+files or workers; each removed document is at or above the threshold to the kept one it names; no two kept
+documents share an edge.
+
+    order 0, 1, 2 and edges 0-1, 1-2 (0 and 2 unlike)  ->  0 and 2 kept, 1 removed: duplicate_of 0
+
+The closure of a chain is not taken: 2 is no duplicate of 0. Twins (equal texts) are one node: their shingle
+sets are equal, so what one is similar to, all are.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass
+class Verdict:
+    """One entry for each document number.
+
+    kept          bool
+    duplicate_of  int64: the kept document it duplicates, -1 if kept
+    similarity    float64: to that document, NaN if kept
+    twin          bool: removed because its text equals that of the kept document it names
+    cluster       int64: the best-ranked document of its connected component (edges and twins)
+    """
+
+    kept: np.ndarray
+    duplicate_of: np.ndarray
+    similarity: np.ndarray
+    twin: np.ndarray
+    cluster: np.ndarray
+
+
+def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, twin_pairs: np.ndarray) -> Verdict:
+    """Decide about n documents.
+
+    `order` int64 (n,): rank of each document, a permutation, 0 is kept first (see `policy_order`).
+    `edges` (m, 2) with `similarities` (m,): verified pairs, any order and direction, repeats allowed.
+    `twin_pairs` (k, 2): documents of equal text.
+
+    A twin of a kept document names it with 1.0; a twin of a removed one names that one's keeper with its
+    similarity. Of several kept neighbours the most similar is named, of equally similar ones the best-ranked.
+    """
+    order = np.asarray(order, np.int64)
+    n = len(order)
+    edges, twin_pairs = _as_pairs(edges), _as_pairs(twin_pairs)
+    # work on ranks: then "better" is "smaller" and the smallest member of a node or component is its best
+    ranked = order[edges]
+    node = components(n, order[twin_pairs])
+    ends = np.sort(node[ranked], axis=1)
+    real = ends[:, 0] != ends[:, 1]
+    ends, weights = ends[real], np.asarray(similarities, np.float64)[real]
+
+    alive = _first_independent_set(n, ends)
+    keeper, similarity = _keepers(n, alive, ends, weights)
+    keeper, similarity = keeper[node], similarity[node]  # from nodes to their members
+    is_best = node == np.arange(n)
+    kept = alive[node] & is_best
+    twin = alive[node] & ~is_best
+    keeper[twin], similarity[twin] = node[twin], 1.0
+    cluster = components(n, np.concatenate((ranked, order[twin_pairs])))
+
+    document = np.empty(n, np.int64)
+    document[order] = np.arange(n)
+    named = np.where(kept, -1, document[keeper]) if n else keeper
+    return Verdict(kept[order], named[order], similarity[order], twin[order], document[cluster[order]])
+
+
+def _first_independent_set(n: int, ends: np.ndarray) -> np.ndarray:
+    """bool (n,): nodes kept. `ends` (m, 2): the better first. All edges whose better end is a node's better
+    are done when its own turn comes, so one pass decides."""
+    alive = bytearray(b"\1") * n
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    for better, worse in zip(ends[:, 0].tolist(), ends[:, 1].tolist()):
+        if alive[better]:
+            alive[worse] = 0
+    return np.frombuffer(bytes(alive), bool)
+
+
+def _keepers(n: int, alive: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each node its most similar kept neighbour (the node itself if none) and the similarity (NaN if
+    none)."""
+    removed = np.concatenate((ends[:, 1], ends[:, 0]))
+    beside = np.concatenate((ends[:, 0], ends[:, 1]))
+    weights = np.concatenate((weights, weights))
+    use = alive[beside]
+    removed, beside, weights = removed[use], beside[use], weights[use]
+    best_last = np.lexsort((-beside, weights, removed))
+    keeper, similarity = np.arange(n), np.full(n, np.nan)
+    # of repeated indices numpy keeps the last assignment; made explicit by taking the last of each run
+    last = np.flatnonzero(np.append(removed[best_last][1:] != removed[best_last][:-1], len(removed) > 0))
+    chosen = best_last[last]
+    keeper[removed[chosen]], similarity[removed[chosen]] = beside[chosen], weights[chosen]
+    return keeper, similarity
+
+
+def components(n: int, edges: np.ndarray) -> np.ndarray:
+    """The smallest member of the connected component of each of n nodes: int64 (n,).
+
+    Each round hooks the larger root of every edge below the smallest root beside it, then shortens all paths,
+    and forgets edges inside one component: a root is never above a member, so the result hangs on no order.
+    """
+    parent = np.arange(n)
+    ends = _as_pairs(edges)
+    while len(ends):
+        ends = parent[ends]
+        ends = ends[ends[:, 0] != ends[:, 1]]
+        np.minimum.at(parent, ends.max(axis=1), ends.min(axis=1))
+        while not np.array_equal(shorter := parent[parent], parent):
+            parent = shorter
+    return parent
+
+
+def cluster_keys(cluster: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The smallest 128-bit key (see `exact.record_keys`) of each document's cluster: uint64 (n, 2)."""
+    by = np.lexsort((keys[:, 1], keys[:, 0], cluster))
+    labels, first = np.unique(cluster[by], return_index=True)
+    return keys[by[first]][np.searchsorted(labels, cluster)]
+
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+Criterion: TypeAlias = tuple[Column | np.ndarray, bool]
+
+
+def policy_order(keys: np.ndarray, *criteria: Criterion) -> np.ndarray:
+    """Ranks int64 (n,) of documents under a keep policy; 0 is kept first.
+
+    Each criterion is (values, descending): a column of numbers or strings; the first decides, the next breaks
+    its ties, the 128-bit keys (uint64 (n, 2)) break the rest, the document number what even they leave. NaN
+    and null come last in both directions.
+    """
+    columns = [_dense_rank(values, descending) for values, descending in criteria]
+    by = np.lexsort((keys[:, 1], keys[:, 0], *reversed(columns)))
+    ranks = np.empty(len(by), np.int64)
+    ranks[by] = np.arange(len(by))
+    return ranks
+
+
+def _dense_rank(values: Column | np.ndarray, descending: bool) -> np.ndarray:
+    """int64 (n,): equal values equal, NaN and null above all others."""
+    column = pa.array(values) if isinstance(values, np.ndarray) else values
+    known = np.asarray(pc.is_null(column, nan_is_null=True)) == 0
+    _, codes = np.unique(column.filter(pa.array(known)).to_numpy(zero_copy_only=False), return_inverse=True)
+    ranks = np.full(len(column), len(column), np.int64)
+    ranks[known] = -codes if descending else codes
+    return ranks
+
+
+def _as_pairs(pairs: Any) -> np.ndarray:
+    return np.asarray(pairs, np.int64).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""The built-in signals, one file a family. `filters.load_builtin()` registers them."""

@@ -1,0 +1,202 @@
+"""Proves a finished corpus from what is written, trusting nothing that the run found.
+
+Every file is read again: bytes, sha256 and rows against manifest.json; the account; every duplicate's kept
+partner; and leaks: an exact index over the texts of all splits but the largest is probed with every other text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dedup.exact import text_hashes
+from dedup.join import HeldoutIndex
+from dedup.shingles import shingle_sets
+from pipeline import storage
+from pipeline.commit import sha256_of
+from pipeline.deal import read_part
+from pipeline.errors import RunError
+from pipeline.run import corpus_manifest
+
+HELDOUT_DOCS = 100_000
+"""Documents of the small splits indexed at once; more of them means more passes over the rest, not more memory."""
+
+
+@dataclass
+class Finding:
+    """One thing that was looked at: what, whether it holds, and the first cases where it does not."""
+
+    what: str
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.wrong
+
+
+@dataclass
+class _Corpus:
+    output: str
+    manifest: dict[str, Any]
+    ids: set[str] = field(default_factory=set)
+    kept: Counter[str] = field(default_factory=Counter)
+
+    def parts(self, split: str) -> Iterator[pa.Table]:
+        """The texts of one split, table by table."""
+        for entry in self.manifest["files"]:
+            if entry["path"].startswith(f"{split}/"):
+                with storage.local_copy(storage.join(self.output, entry["path"])) as path:
+                    yield from read_part(path, entry["path"].split(".", 1)[1])
+
+
+def check(output: str) -> list[Finding]:
+    """All findings. Errors: RunError if the folder holds no finished corpus."""
+    manifest = corpus_manifest(output)
+    if manifest is None:
+        raise RunError(
+            f"There is no manifest.json in {output}: no run has finished there. 'gristmill run' makes it, or goes on."
+        )
+    corpus = _Corpus(output, manifest)
+    files = _files(corpus)
+    if not files.ok:
+        return [files]
+    return [files, _strays(corpus), _account(corpus), _partners(corpus), _leaks(corpus)]
+
+
+def _files(corpus: _Corpus) -> Finding:
+    finding = Finding("every file has the bytes and the sha256 of the manifest")
+    for entry in corpus.manifest["files"]:
+        path = storage.join(corpus.output, entry["path"])
+        if not storage.exists(path):
+            finding.wrong.append(f"{entry['path']} is missing")
+            continue
+        with storage.local_copy(path) as local:
+            if sha256_of(local) != entry["sha256"]:
+                finding.wrong.append(f"{entry['path']} has other bytes than were published")
+    return finding
+
+
+def _strays(corpus: _Corpus) -> Finding:
+    finding = Finding("no file lies among them that the manifest does not name")
+    named = {entry["path"] for entry in corpus.manifest["files"]}
+    for folder in (*corpus.manifest["splits"], "rejected", "quarantine"):
+        base = storage.join(corpus.output, folder)
+        for file in storage.list_files(base):
+            name = f"{folder}/{file.path[len(base) :].lstrip('/')}"
+            if name not in named:
+                finding.wrong.append(f"{name} is not in the manifest")
+    return finding
+
+
+def _account(corpus: _Corpus) -> Finding:
+    finding = Finding("read = kept + rejected + quarantined, counted from the files")
+    manifest, account = corpus.manifest, corpus.manifest["account"]
+    for split, rows in manifest["splits"].items():
+        for table in corpus.parts(split):
+            corpus.kept[split] += len(table)
+            corpus.ids.update(table["id"].to_pylist())
+        _compare(finding, f"documents in {split}", corpus.kept[split], rows)
+    rejected = quarantined = 0
+    for entry in manifest["files"]:
+        with storage.local_copy(storage.join(corpus.output, entry["path"])) as path:
+            if entry["path"].startswith("rejected/"):
+                rejected += pq.ParquetFile(path).metadata.num_rows
+            elif entry["path"].startswith("quarantine/"):
+                with open(path, "rb") as lines:
+                    quarantined += sum(1 for line in lines if json.loads(line))
+    _compare(finding, "kept documents", sum(corpus.kept.values()), account["kept"])
+    _compare(finding, "rejected documents", rejected, account["rejected"])
+    _compare(finding, "quarantined records", quarantined, account["quarantined"])
+    _compare(
+        finding, "kept + rejected + quarantined", sum(corpus.kept.values()) + rejected + quarantined, account["read"]
+    )
+    return finding
+
+
+def _compare(finding: Finding, what: str, found: int, told: int) -> None:
+    if found != told:
+        finding.wrong.append(f"{what}: {found} in the files, {told} in the manifest")
+
+
+def _partners(corpus: _Corpus) -> Finding:
+    threshold = corpus.manifest["dedup"]["threshold"]
+    finding = Finding("every removed duplicate names a kept document at or above the threshold")
+    for entry in corpus.manifest["files"]:
+        if not entry["path"].startswith("rejected/"):
+            continue
+        with storage.local_copy(storage.join(corpus.output, entry["path"])) as path:
+            table = pq.read_table(path, columns=["id", "duplicate_of", "similarity"], use_threads=False)
+        for row in table.filter(pa.compute.is_valid(table["duplicate_of"])).to_pylist():
+            if row["duplicate_of"] not in corpus.ids:
+                finding.wrong.append(f"{row['id']} is said to duplicate {row['duplicate_of']}, which is not kept")
+            elif row["similarity"] < (threshold or 1.0):
+                finding.wrong.append(
+                    f"{row['id']} was removed at similarity {row['similarity']:.4f}, below {threshold}"
+                )
+    return finding
+
+
+def _leaks(corpus: _Corpus) -> Finding:
+    threshold = corpus.manifest["dedup"]["threshold"]
+    splits = corpus.manifest["splits"]
+    if len(splits) < 2:
+        return Finding("no leak between splits (there is one split)")
+    if threshold is None:
+        return _equal_texts(corpus)
+    finding = Finding(f"no pair of documents with a similarity of {threshold} or more stands on two sides of a split")
+    largest = max(splits, key=lambda name: corpus.kept[name])
+    small = [name for name in splits if name != largest]
+    for sides, ids, texts in _heldout(corpus, small):
+        index = HeldoutIndex(*shingle_sets(texts, corpus.manifest["dedup"]["shingle"]), threshold)
+        for other in splits:
+            for table in corpus.parts(other):
+                left, right, similarity = index.probe(*shingle_sets(table["text"], corpus.manifest["dedup"]["shingle"]))
+                for a, b, s in zip(left.tolist(), right.tolist(), similarity.tolist()):
+                    if sides[a] != other:
+                        finding.wrong.append(
+                            f"{ids[a]} in {sides[a]} and {table['id'][b].as_py()} in {other}: similarity {s:.4f}"
+                        )
+    return finding
+
+
+def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Array]]:
+    """(split, id, text) of the documents of `splits`, HELDOUT_DOCS at a time."""
+    sides: list[str] = []
+    tables: list[pa.Table] = []
+    for split in splits:
+        for table in corpus.parts(split):
+            sides += [split] * len(table)
+            tables.append(table.select(["id", "text"]))
+            if len(sides) >= HELDOUT_DOCS:
+                yield _together(sides, tables)
+                sides, tables = [], []
+    if sides:
+        yield _together(sides, tables)
+
+
+def _together(sides: list[str], tables: list[pa.Table]) -> tuple[list[str], list[str], pa.Array]:
+    schema = pa.schema([("id", pa.string()), ("text", pa.large_string())])
+    whole = pa.concat_tables([table.cast(schema) for table in tables])
+    return sides, whole["id"].to_pylist(), whole["text"]
+
+
+def _equal_texts(corpus: _Corpus) -> Finding:
+    """Without near-dedup there is no threshold; equal texts stay on one side all the same."""
+    finding = Finding(
+        "no equal text stands on two sides of a split (the recipe has no minhash step, so nothing is known of near-duplicates)"
+    )
+    seen: dict[bytes, str] = {}
+    for split in corpus.manifest["splits"]:
+        for table in corpus.parts(split):
+            hashes = np.ascontiguousarray(text_hashes(table["text"]))
+            for row, name in zip(hashes, table["id"].to_pylist()):
+                if seen.setdefault(row.tobytes(), split) != split:
+                    finding.wrong.append(f"the text of {name} in {split} stands in {seen[row.tobytes()]} too")
+    return finding

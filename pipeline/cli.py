@@ -1,0 +1,264 @@
+"""The command `gristmill`. Each command is a few lines: parse, call the room that does it, print, exit code.
+
+Exit codes: 0 done, 1 the run failed, 2 wrong usage or recipe, 3 finished, but more input is quarantined than the
+recipe allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+DONE, FAILED, WRONG, QUARANTINED, STOPPED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "One recipe turns shards of raw text into a clean, deduplicated, leak-free, split corpus.\n\n"
+        "First time?  gristmill preview configs/web.yaml --input 'my/*.warc.gz'   shows what a recipe would do to a sample;\n"
+        "gristmill run configs/web.yaml --input 'my/*.warc.gz' --output out/web   does it. The same command again resumes."
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file such as configs/web.yaml.")]
+OutArg = Annotated[str, typer.Argument(metavar="OUT", help="The output folder of a finished run.")]
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Overrides a key of the recipe, e.g. --set output.format=parquet or --set steps.2.keep.language.min_score=0.5. Repeatable.",
+    ),
+]
+InputOption = Annotated[
+    list[str],
+    typer.Option("--input", metavar="PATH", help="Input files, folders or globs instead of the recipe's. Repeatable."),
+]
+OutputOption = Annotated[str, typer.Option("--output", metavar="PATH", help="Output folder instead of the recipe's.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts instead of text.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeArg,
+    input: InputOption = [],  # noqa: B006 (typer reads the default)
+    output: OutputOption = "",
+    engine: Annotated[
+        str, typer.Option(help="ray (default: on this machine, or at --address) or local (one plain process).")
+    ] = "",
+    address: Annotated[str, typer.Option(help="A running Ray cluster, e.g. ray://head:10001 or auto.")] = "",
+    workers: Annotated[int, typer.Option(help="Tasks at once (default: every core).", min=0)] = 0,
+    set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start over: remove what an earlier run of gristmill left in the output folder."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Make the corpus, or go on making it: the same command again resumes where it stopped."""
+    from pipeline.engines import start
+    from pipeline.job import prepare
+    from pipeline.progress import end_words, funnel, next_words, reporter
+    from pipeline.run import run as drive
+
+    extra = [("run.engine", engine), ("run.address", address), ("run.workers", workers)]
+    job, settings = prepare(recipe, _assignments(input, output, set_, extra))
+    shown = settings.output.path
+    with _interruptible(shown):
+        teller = reporter(quiet or json_)
+        try:
+            mill = _Lazy(lambda: start(settings.run))
+            outcome = drive(job, settings.run, mill, teller, fresh)
+        finally:
+            teller.close()
+            mill.close()
+    manifest = outcome.manifest
+    code = _exit_code(manifest, settings.run.max_quarantined)
+    if json_:
+        _print_json(
+            {
+                **manifest,
+                "output": shown,
+                "seconds": round(outcome.seconds, 3),
+                "already_done": outcome.already,
+                "exit_code": code,
+            }
+        )
+    else:
+        if outcome.already:
+            typer.echo(f"{shown} is finished already; nothing was done. (--fresh starts over.)\n")
+        typer.echo(funnel(manifest) + "\n\n" + end_words(manifest, shown, outcome.seconds, outcome.already))
+        typer.echo(next_words(shown, next(iter(manifest["splits"]))))
+    if code == QUARANTINED:
+        typer.echo(
+            f"More input is quarantined than run.max_quarantined ({settings.run.max_quarantined:g}) allows: exit code 3.",
+            err=True,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def preview(
+    recipe: RecipeArg,
+    n: Annotated[int, typer.Option("-n", help="Documents in the sample.", min=1)] = 1000,
+    input: InputOption = [],  # noqa: B006 (typer reads the default)
+    set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    json_: JsonOption = False,
+) -> None:
+    """Dry run on a sample: what each step drops, three examples for each reason, an estimate for the whole."""
+    from pipeline.job import prepare
+    from pipeline.preview import preview as look
+
+    job, _ = prepare(recipe, _assignments(input, "", set_, []))
+    text, manifest = look(job, n)
+    if json_:
+        _print_json(manifest)
+    else:
+        typer.echo(text)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArg,
+    input: InputOption = [],  # noqa: B006 (typer reads the default)
+    output: OutputOption = "",
+    set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    json_: JsonOption = False,
+) -> None:
+    """The steps and stages of a run, its tasks and bytes, and what is done already. Reads nothing but listings."""
+    from pipeline.job import prepare
+    from pipeline.outlook import outlook, outlook_text
+
+    job, _ = prepare(recipe, _assignments(input, output, set_, []))
+    found = outlook(job)
+    if json_:
+        _print_json(found)
+    else:
+        typer.echo(outlook_text(found))
+
+
+@app.command()
+def explain(out: OutArg, doc_id: Annotated[str, typer.Argument(metavar="DOC_ID", help="The document's id.")]) -> None:
+    """The life of one document: each step, each value against its threshold, what it duplicates, where it ended."""
+    from pipeline.explain import explain as tell
+
+    typer.echo(tell(out, doc_id))
+
+
+@app.command()
+def check(out: OutArg, json_: JsonOption = False) -> None:
+    """Prove a finished corpus by reading all of it again: sums, hashes, the account, no leak between splits."""
+    from pipeline.check import check as prove
+
+    findings = prove(out)
+    if json_:
+        _print_json([{"what": f.what, "ok": f.ok, "wrong": f.wrong} for f in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}")
+            for line in finding.wrong[:10]:
+                typer.echo(f"        {line}")
+            if len(finding.wrong) > 10:
+                typer.echo(f"        ... and {len(finding.wrong) - 10} more")
+    raise typer.Exit(DONE if all(f.ok for f in findings) else FAILED)
+
+
+@app.command()
+def signals(json_: JsonOption = False) -> None:
+    """Every signal, edit and rule set there is, one line each."""
+    from pipeline.catalogue import catalogue, catalogue_text
+
+    found = catalogue()
+    if json_:
+        _print_json(found)
+    else:
+        typer.echo(catalogue_text(found))
+
+
+# -- helpers ---------------------------------------------------------------------------------------
+
+
+class _Lazy:
+    """An engine that starts when it gets its first task: a finished run needs no Ray."""
+
+    def __init__(self, start: Any) -> None:
+        self._start = start
+        self._engine: Any = None
+
+    name = "lazy"
+
+    def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        if not specs:
+            return
+        if self._engine is None:
+            self._engine = self._start()
+        yield from self._engine.map(specs)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+
+def _assignments(inputs: list[str], output: str, given: list[str], extra: list[tuple[str, Any]]) -> list[str]:
+    """Options as `--set` assignments, the more special last."""
+    result = list(given)
+    if inputs:
+        result.append(f"input.paths={json.dumps(inputs)}")
+    if output:
+        result.append(f"output.path={json.dumps(output)}")
+    return result + [f"{key}={json.dumps(value)}" for key, value in extra if value]
+
+
+@contextlib.contextmanager
+def _interruptible(output: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a run with a sentence, not with a stack."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nStopped. What is done is kept in {output}/.work; the same command goes on from there.", err=True)
+        raise typer.Exit(STOPPED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit_code(manifest: dict[str, Any], allowed: float) -> int:
+    share = len(manifest["shards"]["quarantined"]) / max(manifest["shards"]["read"], 1)
+    return QUARANTINED if share > allowed else DONE
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def main() -> None:
+    """Entry point: errors meant for the user are printed as they are, without a stack."""
+    from pipeline.errors import GristmillError, InputError, RecipeError
+
+    try:
+        app()
+    except (RecipeError, InputError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(WRONG)
+    except GristmillError as error:
+        print(error, file=sys.stderr)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

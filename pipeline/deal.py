@@ -1,0 +1,220 @@
+"""Stages deal and publish: from verdicts to the files that the user gets.
+
+    deal     a refine task's documents -> the kept ones, sorted into output shards; its part of the ledger
+             (rejected/part-00003.parquet) and of the quarantine (quarantine/part-00003.jsonl)
+    publish  one output shard: its documents from all deal tasks, in order of position, written as
+             train/part-00000.jsonl.zst
+
+A deal task holds one row group at a time; a publish task holds one output shard.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import zstandard
+
+from filters.step import set_column
+from pipeline import ledger
+from pipeline.commit import Attempt
+from pipeline.job import Job
+from pipeline.near import GROUP
+from pipeline.refine import docs_schema
+from pipeline.stage_files import Files, manifests, opened, output_rows
+from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
+
+# -- deal ------------------------------------------------------------------------------------------
+
+
+def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """Counts: the account of what this refine task's documents became in dedup, and `batches` per output shard."""
+    index = task["index"]
+    manifest = manifests(job.output, "refine")[index]
+    rejected_to = attempt.create("rejected", f"rejected/part-{index:05d}.parquet")
+    rejects = SteadyWriter(rejected_to.temp, ledger.rejected_schema(job.refine["signals"], job.refine["rejected_text"]))
+    dealt = attempt.create("dealt", f".work/deal/{index:06d}.arrow")
+    schema = _dealt_schema(job)
+    account: dict[str, Any] = {"kept": 0, "rejected": {}}
+    where: list[list[int]] = []
+    with opened(job.output) as files:
+        for batch in pq.ParquetFile(files.local(manifest, "rejects")).iter_batches():
+            rejects.write(pa.Table.from_batches([batch]))
+        with pa.ipc.new_file(dealt.temp, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
+            for docs in _judged(job, files, manifest, task["round"]):
+                removed = pc.less(docs["split"], 0)
+                _reject(rejects, docs.filter(removed), account)
+                for split, part, rows in _by_shard(docs.filter(pc.invert(removed))):
+                    sink.write_table(conform(rows, schema).combine_chunks())
+                    where.append([split, part])
+                    account["kept"] += len(rows)
+        rejects.close()
+        _quarantine(files, manifest, attempt, index)
+    dealt.rows, rejected_to.rows = account["kept"], rejects.rows
+    if not rejects.rows:
+        attempt.drop(rejected_to)
+    if account["kept"] + ledger.rejected_total(account) != output_rows(manifest, "docs"):
+        raise AssertionError(
+            f"deal task {index}: {output_rows(manifest, 'docs')} documents came in, {account} went out"
+        )
+    return {**account, "batches": where}
+
+
+def _dealt_schema(job: Job) -> pa.Schema:
+    return ledger.kept_schema(job.refine["signals"]).append(pa.field("_position", pa.uint64()))
+
+
+def _judged(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> Iterator[pa.Table]:
+    """The documents of a refine task with the columns of their verdicts, a row group at a time."""
+    resolved = manifests(job.output, f"resolve-{final_round}")[0]
+    group, place = divmod(manifest["index"], GROUP)
+    verdicts = pa.Table.from_batches([files.arrow(resolved, f"verdicts-{group}").get_batch(place)])
+    docs = pq.ParquetFile(files.local(manifest, "docs"))
+    start = 0
+    for number in range(docs.num_row_groups):
+        table = docs.read_row_group(number, use_threads=False)
+        table = conform(table, docs_schema(job.refine))
+        for name in verdicts.schema.names:
+            table = set_column(table, name, verdicts[name].slice(start, len(table)))
+        start += len(table)
+        yield table
+
+
+def _reject(rejects: SteadyWriter, removed: pa.Table, account: dict[str, Any]) -> None:
+    if not len(removed):
+        return
+    for step in pc.unique(removed["step"]).to_pylist():
+        ledger.count_rejects(account, step, removed.filter(pc.equal(removed["step"], step))["reason"].to_pylist())
+    removed = set_column(removed, "shard", removed["_shard"])
+    rejects.write(set_column(removed, "record", removed["_record"]))
+
+
+def _by_shard(kept: pa.Table) -> Iterator[tuple[int, int, pa.Table]]:
+    """(split, output shard, rows) for each output shard that some of these rows go to."""
+    kept = set_column(kept, "_position", kept["position"])
+    shards = np.stack([kept["split"].to_numpy().astype(np.int64), kept["part"].to_numpy().astype(np.int64)], axis=1)
+    for split, part in np.unique(shards, axis=0).tolist():
+        yield split, part, kept.filter(pa.array((shards == (split, part)).all(axis=1)))
+
+
+def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index: int) -> None:
+    if output_rows(manifest, "quarantine"):
+        output = attempt.create("quarantine", f"quarantine/part-{index:05d}.jsonl")
+        shutil.copyfile(files.local(manifest, "quarantine"), output.temp)
+        output.rows = output_rows(manifest, "quarantine")
+
+
+# -- publish ---------------------------------------------------------------------------------------
+
+
+def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """Writes one output shard."""
+    split, part = task["split"], task["part"]
+    number = job.publish["splits"].index(split)
+    pieces = []
+    with opened(job.output) as files:
+        for manifest in manifests(job.output, "deal"):
+            reader = None
+            for at, where in enumerate(manifest["counts"]["batches"]):
+                if where == [number, part]:
+                    reader = reader or files.arrow(manifest, "dealt")
+                    pieces.append(reader.get_batch(at))
+        table = _in_order(pa.Table.from_batches(pieces, _dealt_schema(job))).drop_columns(["_position"])
+        kind = job.publish["format"]
+        output = attempt.create("part", f"{split}/part-{part:05d}.{kind}")
+        output.rows = len(table)
+        WRITERS[kind](table, output.temp)
+    return {"rows": len(table), "bytes": int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)}
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """Sorted by position; records that share source and id share a position, and are ordered by their content."""
+    positions = table["_position"].to_numpy()
+    order = np.argsort(positions, kind="stable")
+    again = np.flatnonzero(positions[order][1:] == positions[order][:-1])
+    if len(again):
+        tied = np.isin(positions, positions[order][again])
+        content = np.array([""] * len(table), dtype=object)
+        rows = np.flatnonzero(tied)
+        content[rows] = [orjson.dumps(row).hex() for row in table.take(pa.array(rows)).to_pylist()]
+        order = np.array(sorted(range(len(table)), key=lambda i: (positions[i], content[i])), dtype=np.int64)
+    return table.take(pa.array(order))
+
+
+def _write_jsonl(open_sink: Callable[[str], Any]) -> Callable[[pa.Table, str], None]:
+    def write(table: pa.Table, path: str) -> None:
+        with open_sink(path) as sink:
+            for batch in table.to_batches(max_chunksize=1024):
+                for row in batch.to_pylist():
+                    sink.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+    return write
+
+
+@contextmanager
+def _zstd(path: str) -> Iterator[Any]:
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    with open(path, "wb") as file, compressor.stream_writer(file) as sink:
+        yield sink
+
+
+@contextmanager
+def _gzip(path: str) -> Iterator[BinaryIO]:
+    # no file name and no time in the header: the same rows are the same bytes
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as sink,
+    ):
+        yield sink  # type: ignore[misc]
+
+
+def _write_parquet(table: pa.Table, path: str) -> None:
+    writer = SteadyWriter(path, table.schema, weigh="text")
+    writer.write(table)
+    writer.close()
+
+
+WRITERS: dict[str, Callable[[pa.Table, str], None]] = {
+    "jsonl": _write_jsonl(lambda path: open(path, "wb")),
+    "jsonl.gz": _write_jsonl(_gzip),
+    "jsonl.zst": _write_jsonl(_zstd),
+    "parquet": _write_parquet,
+}
+
+
+def read_part(path: str, kind: str) -> Iterator[pa.Table]:
+    """The rows of a local output shard, as tables."""
+    if kind == "parquet":
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
+            yield pa.Table.from_batches([batch])
+        return
+    rows: list[Any] = []
+    for line in _lines(path, kind):
+        rows.append(json.loads(line))
+        if len(rows) == 1024:
+            yield pa.Table.from_pylist(rows)
+            rows = []
+    if rows:
+        yield pa.Table.from_pylist(rows)
+
+
+def _lines(path: str, kind: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        if kind == "jsonl.zst":
+            import io
+
+            yield from io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+        elif kind == "jsonl.gz":
+            yield from gzip.GzipFile(fileobj=file)  # type: ignore[misc]
+        else:
+            yield from file

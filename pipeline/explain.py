@@ -1,0 +1,158 @@
+"""The life of one document: each step, each value against its threshold, what it duplicates, where it ended.
+
+The end is read from the corpus; the life is lived again: the record is found in its input file and taken through
+the row steps once more, with every value told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import filters
+from pipeline import storage
+from pipeline.deal import read_part
+from pipeline.errors import GristmillError, RunError
+from pipeline.job import Job
+from pipeline.refine import batches, build_steps, guarded
+from pipeline.run import corpus_manifest
+from pipeline.tasks import job_path
+
+
+def explain(output: str, doc_id: str) -> str:
+    """The report, as text. Errors: RunError if nothing is known of the folder or the document."""
+    manifest = corpus_manifest(output)
+    if manifest is None or not storage.exists(job_path(output)):
+        raise RunError(f"There is no finished corpus in {output} (no manifest.json). Run the recipe first.")
+    job = Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
+    ends = [*_rejected(output, manifest, doc_id), *_kept(output, manifest, doc_id)]
+    if not ends:
+        raise RunError(
+            f"No document '{doc_id}' was kept or rejected in {output}. Ids are compared whole; quarantine/ holds what could not be read."
+        )
+    return "\n\n".join(_life(job, doc_id, end) for end in ends)
+
+
+def _rejected(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[str, Any]]:
+    for entry in manifest["files"]:
+        if entry["path"].startswith("rejected/"):
+            with storage.local_copy(storage.join(output, entry["path"])) as path:
+                yield from pq.read_table(path, filters=[("id", "=", doc_id)]).to_pylist()
+
+
+def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[str, Any]]:
+    for entry in manifest["files"]:
+        folder = entry["path"].split("/")[0]
+        if folder not in manifest["splits"]:
+            continue
+        with storage.local_copy(storage.join(output, entry["path"])) as path:
+            for table in read_part(path, entry["path"].split(".", 1)[1]):
+                for row in table.filter(pc.equal(table["id"], doc_id)).to_pylist():
+                    yield {**row, "kept_in": entry["path"]}
+
+
+def _life(job: Job, doc_id: str, end: dict[str, Any]) -> str:
+    found = _record(job, doc_id, end)
+    if found is None:
+        lines = [f"{doc_id}", "  (the record is not in the input files any more: only its end is known)"]
+    else:
+        shard, table = found
+        record = table["_record"][0].as_py()
+        lines = [f"{doc_id}", f"  read     record {record} of {shard}{_named(table)}"]
+        lines += _steps(job, table)
+    return "\n".join([*lines, *_end(end)])
+
+
+def _named(table: pa.Table) -> str:
+    known = [(name, table[name][0].as_py()) for name in ("source", "url", "date")]
+    return "".join(f"\n           {name}: {value}" for name, value in known if value)
+
+
+def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] | None:
+    """The document as it was read: (shard, one-row table)."""
+    shards = [s for s in job.shards if end.get("shard") in (None, s["name"])]
+    for shard in shards:
+        try:
+            for table, _, _ in batches(job, shard):
+                mask = pc.equal(table["id"], doc_id)
+                if end.get("record") is not None:
+                    mask = pc.and_(mask, pc.equal(table["_record"], end["record"]))
+                hits = table.filter(mask)
+                if len(hits):
+                    return shard["name"], hits.slice(0, 1)
+        except GristmillError:
+            continue  # the input moved or broke since the run; other shards may still hold the document
+    return None
+
+
+def _steps(job: Job, table: pa.Table) -> list[str]:
+    """One line a step, one line a rule, until the step that the document did not pass."""
+    described = {step["name"]: step for step in job.refine["steps"]}
+    lines = []
+    for named in build_steps(job):
+        step = described.get(named.name, {"where": {}, "options": {}})
+        if not all(table[column][0].as_py() in values for column, values in step["where"].items()):
+            lines.append(f"  {named.name:<28} not asked: {_not_where(step['where'], table)}")
+            continue
+        before = table["text"][0].as_py()
+        measured = _rules(step["options"].get("rules", []), table)
+        table, why = guarded(named.step, table)
+        reason = why[0].as_py()
+        found = (
+            f" ({table['lang'][0].as_py()} {table['lang_score'][0].as_py():.3f})"
+            if step.get("kind") == "language"
+            else ""
+        )
+        lines.append(f"  {named.name:<28} {_verdict(reason, before, table)}{found}")
+        lines += measured
+        if reason is not None:
+            break
+    return lines
+
+
+def _not_where(where: dict[str, list[str]], table: pa.Table) -> str:
+    return ", ".join(
+        f"{column} is {table[column][0].as_py()}, not {' or '.join(values)}" for column, values in where.items()
+    )
+
+
+def _rules(rules: list[list[Any]], table: pa.Table) -> list[str]:
+    texts = filters.Texts(table["text"])
+    lines = []
+    for signal, low, high in rules:
+        value = float(filters.SIGNALS[signal].function(texts)[0])
+        bounds = " and ".join(
+            [*([f"min {low:g}"] if low is not None else []), *([f"max {high:g}"] if high is not None else [])]
+        )
+        passed = (low is None or value >= low) and (high is None or value <= high)
+        lines.append(f"      {signal:<28} {value:<10.5g} {bounds:<24} {'ok' if passed else 'FAILS'}")
+    return lines
+
+
+def _verdict(reason: dict[str, Any] | None, before: str | None, table: pa.Table) -> str:
+    if reason is not None:
+        value = "" if reason["value"] is None else f", value {reason['value']:.5g}"
+        bound = "" if reason["threshold"] is None else f", threshold {reason['threshold']:g}"
+        return f"out: {reason['reason']}{value}{bound}{', ' + reason['detail'] if reason['detail'] else ''}"
+    after = table["text"][0].as_py()
+    if before != after:
+        return (
+            f"text of {len(after or ''):,} characters"
+            if before is None
+            else f"text changed ({len(before):,} -> {len(after or ''):,} characters)"
+        )
+    return "passed"
+
+
+def _end(end: dict[str, Any]) -> list[str]:
+    if "kept_in" in end:
+        return [f"  kept     in {end['kept_in']}"]
+    lines = [f"  rejected at {end['step']}: {end['reason']}"]
+    if end["duplicate_of"]:
+        lines.append(f"  duplicate of {end['duplicate_of']}, which is kept; similarity {end['similarity']:.4f}")
+    return lines

@@ -1,0 +1,290 @@
+"""A job: a recipe with everything resolved, as plain JSON that every worker gets.
+
+In:  a checked `Recipe`
+Out: ``Job(shards=[{"path", "name", "size", "version", "input", "format"}], refine={...}, near={...}, publish={...})``
+
+The three parts are what a stage's result depends on; their hashes go into task ids, so that a finished
+task is found again and a changed recipe is noticed. How the work is done (engine, workers, batch size) is in none.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+import types
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+import filters
+from pipeline import HOME, __version__, storage
+from pipeline.errors import InputError, RecipeError
+from pipeline.readers import format_of
+from pipeline.recipe import Input, Recipe, load
+from pipeline.source import Source, nearest
+from pipeline.steps import Policy, Steps, parse_steps
+
+HTML_FORMATS = ("warc", "html")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made, of what, and where to. `work` is the folder of manifests and files between stages."""
+
+    output: str
+    shards: list[dict[str, Any]]
+    refine: dict[str, Any]
+    near: dict[str, Any]
+    publish: dict[str, Any]
+    batch_size: int = 1000
+    limit: int | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def work(self) -> str:
+        return storage.join(self.output, ".work")
+
+    def parts(self) -> dict[str, Any]:
+        """What the output depends on, besides the input."""
+        return {"refine": self.refine, "near": self.near, "publish": self.publish}
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+
+def prepare(path: str, assignments: list[str] | None = None) -> tuple[Job, Recipe]:
+    """A recipe's file to a job; everything that can be known before work starts is checked.
+
+    Errors: RecipeError and InputError, as short letters.
+    """
+    recipe, source = load(path, assignments)
+    return resolve(recipe, source), recipe
+
+
+def resolve(recipe: Recipe, source: Source) -> Job:
+    """As `prepare`, from a recipe in hand."""
+    filters.load_builtin()
+    modules = [load_user_module(read_user_module(name, source, i)) for i, name in enumerate(recipe.uses)]
+    steps = parse_steps(recipe.steps, source)
+    _check_output(recipe, source)
+    _check_signals(recipe, steps, source)
+    shards = _shards(recipe, source)
+    _check_order(recipe, steps, shards, source)
+    return Job(
+        output=_absolute(recipe.output.path),
+        shards=shards,
+        refine=_refine_part(recipe, steps, modules),
+        near=_near_part(steps),
+        publish=_publish_part(recipe),
+        batch_size=recipe.run.batch_size,
+        recipe=_as_written(source),
+    )
+
+
+def fingerprint(value: Any) -> str:
+    """128-bit hex hash of a JSON value."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def code_version() -> str:
+    """'0.1.0+1a2b3c4d': the release and a hash of the code that decides about bytes."""
+    digest = hashlib.blake2b(digest_size=4)
+    for room in ("pipeline", "filters", "dedup"):
+        for file in sorted((HOME / room).rglob("*.py")):
+            digest.update(file.relative_to(HOME).as_posix().encode() + b"\0" + file.read_bytes())
+    return f"{__version__}+{digest.hexdigest()}"
+
+
+# -- the parts -------------------------------------------------------------------------------------
+
+
+def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) -> dict[str, Any]:
+    signals = recipe.output.signals
+    measured = [rule[0] for step in steps.rows if step.kind == "rules" for rule in step.options["rules"]]
+    asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
+    criteria = [steps.keep.best] if isinstance(steps.keep, Policy) and steps.keep.best else []
+    return {
+        "code": code_version(),
+        "arrow": pa.__version__,
+        "inputs": [_columns(entry) for entry in recipe.input],
+        "steps": [step.as_json() for step in steps.rows],
+        "signals": asked,
+        "record_all": signals == "all",
+        "criteria": criteria,
+        "uses": modules,
+        "rejected_text": recipe.output.rejected_text,
+        "minhash": _sketch(steps),
+    }
+
+
+def _sketch(steps: Steps) -> dict[str, Any] | None:
+    """What signatures depend on; the threshold is none of it once bands and rows are chosen."""
+    if steps.minhash is None:
+        return None
+    bands = steps.minhash.chosen()
+    return {"bands": bands.bands, "rows": bands.rows, "shingle": steps.minhash.shingle, "seed": steps.minhash.seed}
+
+
+def _near_part(steps: Steps) -> dict[str, Any]:
+    keep = steps.keep.model_dump(exclude_none=True) if isinstance(steps.keep, Policy) else steps.keep
+    return {"names": steps.names, "keep": keep, "threshold": steps.minhash.threshold if steps.minhash else None}
+
+
+def _publish_part(recipe: Recipe) -> dict[str, Any]:
+    output = recipe.output
+    return {
+        "format": output.format,
+        "shard_size": output.shard_size,
+        "splits": list(output.split),
+        "shares": list(output.split.values()),
+        "shuffle": output.shuffle,
+        "seed": output.seed,
+    }
+
+
+def _columns(entry: Input) -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude={"paths", "format"})
+
+
+def _as_written(source: Source) -> dict[str, Any]:
+    """The recipe for the manifest, without what cannot change a byte of the output, nor where it lies."""
+    data = {key: value for key, value in source.data.items() if key != "run"}
+    if isinstance(data.get("output"), dict):
+        data["output"] = {key: value for key, value in data["output"].items() if key != "path"}
+    return data
+
+
+# -- checks before any work ------------------------------------------------------------------------
+
+
+def _shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
+    """Every input file, sorted by path: the order in which paths are listed means nothing."""
+    shards: dict[str, dict[str, Any]] = {}
+    for number, entry in enumerate(recipe.input):
+        given = entry.format
+        try:
+            files = storage.expand(
+                entry.paths, lambda name, given=given: given is not None or format_of(name) is not None
+            )
+        except InputError as error:
+            raise InputError(f"{_input_place(source, number)}: {error}") from None
+        for file in files:
+            kind = given or format_of(file.path)
+            if kind is None:
+                raise InputError(
+                    f"{_input_place(source, number)}: the format of {file.path} cannot be told from its name. "
+                    "Give it: input: {format: jsonl} (jsonl, parquet, warc, wet, csv, tsv, text, html)."
+                )
+            place = _absolute(file.path)
+            if place in shards and shards[place]["input"] != number:
+                raise InputError(
+                    f"{_input_place(source, number)}: {file.path} is also in another input of this recipe; name it once."
+                )
+            shards[place] = {
+                "path": place,
+                "name": file.path,
+                "size": file.size,
+                "version": file.version,
+                "input": number,
+                "format": kind,
+            }
+    if shards and not any(shard["size"] for shard in shards.values()):
+        raise InputError(
+            f"{_input_place(source, 0)}: all {len(shards)} input files are empty (0 bytes), {next(iter(shards))} for one."
+        )
+    return [shards[path] for path in sorted(shards)]
+
+
+def _input_place(source: Source, number: int) -> str:
+    return (
+        source.where(("input", number, "paths"))
+        if isinstance(source.data.get("input"), list)
+        else source.where(("input", "paths"))
+    )
+
+
+def _check_output(recipe: Recipe, source: Source) -> None:
+    path = recipe.output.path
+    if path.startswith(("http://", "https://")):
+        raise RecipeError(
+            f"{source.where(('output', 'path'))}: '{path}' cannot be written to; expected a folder or s3://bucket/folder."
+        )
+    if "://" not in path and os.path.isfile(path):
+        raise RecipeError(f"{source.where(('output', 'path'))}: '{path}' is a file; the output is a folder.")
+
+
+def _check_signals(recipe: Recipe, steps: Steps, source: Source) -> None:
+    asked: list[tuple[str, tuple[str | int, ...]]] = []
+    if recipe.output.signals != "all":
+        asked += [(name, ("output", "signals")) for name in recipe.output.signals]
+    if isinstance(steps.keep, Policy) and steps.keep.best:
+        asked.append((steps.keep.best, ("steps",)))
+    for name, path in asked:
+        if name not in filters.SIGNALS:
+            raise RecipeError(
+                f"{source.where(path)}: no signal is called '{name}'{nearest(name, filters.SIGNALS)} ('gristmill signals' lists them)"
+            )
+
+
+def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], source: Source) -> None:
+    kinds = [step.kind for step in steps.rows]
+    pages = next((s for s in shards if s["format"] in HTML_FORMATS), None)
+    if pages is not None and "extract" not in kinds:
+        raise RecipeError(
+            f"{source.where(('steps',))}: {pages['name']} holds HTML pages, and no step makes text of them. Put '- extract: {{}}' first."
+        )
+    if "extract" in kinds and kinds.index("extract") > 0:
+        number = int(steps.rows[kinds.index("extract")].name[:2]) - 1
+        raise RecipeError(
+            f"{source.where(('steps', number))}: extract makes the text that other steps look at; it must stand first."
+        )
+    known = "language" in kinds, any(entry.lang for entry in recipe.input)
+    for position, step in enumerate(steps.rows):
+        if "lang" in step.where and not (("language" in kinds[:position]) or known[1]):
+            number = int(step.name[:2]) - 1
+            raise RecipeError(
+                f"{source.where(('steps', number, 'where'))}: '{step.name}' asks for the language, which nothing found before it. "
+                "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
+            )
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+# -- a user's own signals and edits ----------------------------------------------------------------
+
+
+def read_user_module(path: str, source: Source, number: int = 0) -> dict[str, str]:
+    """A file named under `uses:` as {"name", "source"}; its text travels with the job."""
+    file = Path(path)
+    if not file.is_file():
+        hint = nearest(file.name, [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else [])
+        raise RecipeError(f"{source.where(('uses', number))}: there is no file {path}{hint}")
+    return {"name": file.stem, "source": file.read_text(encoding="utf-8")}
+
+
+_loaded: dict[str, types.ModuleType] = {}
+
+
+def load_user_module(module: dict[str, str]) -> dict[str, str]:
+    """Runs the module once in this process, which registers its signals and edits."""
+    identity = fingerprint(module)
+    if identity in _loaded:
+        return module
+    name = f"gristmill_uses_{module['name']}"
+    loaded = types.ModuleType(name)
+    sys.modules[name] = loaded
+    try:
+        exec(compile(module["source"], f"{module['name']}.py", "exec"), loaded.__dict__)
+    except Exception as error:
+        raise RecipeError(f"uses: {module['name']}.py does not load: {type(error).__name__}: {error}") from error
+    _loaded[identity] = loaded
+    return module

@@ -1,0 +1,95 @@
+"""What `gristmill plan` shows: steps, stages, tasks, bytes, and what is done already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from dedup.minhash import Bands, recall_curve
+from pipeline import storage
+from pipeline.commit import finished
+from pipeline.job import Job
+from pipeline.plan import bundles, stage_tasks
+from pipeline.run import corpus_manifest
+
+LATER = ("band", "match", "resolve", "probe", "deal", "publish")
+
+
+def outlook(job: Job) -> dict[str, Any]:
+    """Plain data; nothing is read but listings and the manifests of a run that was begun."""
+    kinds = Counter(shard["format"] for shard in job.shards)
+    there = finished(job.output, "refine") if storage.exists(storage.join(job.work, "job.json")) else set()
+    done = sum(spec["task"] in there for spec in stage_tasks(job, "refine", []))
+    sketch = job.refine["minhash"]
+    return {
+        "input": {
+            "files": len(job.shards),
+            "bytes": sum(shard["size"] for shard in job.shards),
+            "formats": dict(kinds),
+        },
+        "steps": [_step(step) for step in job.refine["steps"]]
+        + [f"{name}  {_dedup(job, kind)}" for kind, name in job.near["names"].items()],
+        "stages": {
+            "refine": {"tasks": len(bundles(job)), "done": done},
+            **{stage: _begun(job, stage) for stage in LATER},
+        },
+        "recall": [
+            [round(s, 2), round(p, 4)] for s, p in recall_curve(Bands(sketch["bands"], sketch["rows"])) if s >= 0.5
+        ]
+        if sketch
+        else [],
+        "output": {"path": job.output, **job.publish, "finished": corpus_manifest(job.output) is not None},
+    }
+
+
+def _begun(job: Job, stage: str) -> dict[str, Any]:
+    """Tasks of a later stage depend on what earlier ones find: only what is done is known."""
+    folder = storage.join(job.work, "manifests")
+    done = (
+        len([f for f in storage.list_files(folder, ".json") if f"/{stage}" in f.path.replace("\\", "/")])
+        if storage.exists(storage.join(job.work, "job.json"))
+        else 0
+    )
+    return {"tasks": None, "done": done}
+
+
+def _step(step: dict[str, Any]) -> str:
+    where = "".join(f"  where {column} in {', '.join(values)}" for column, values in step["where"].items())
+    if step["kind"] == "rules":
+        rules = [
+            signal + (f" >= {low:g}" if low is not None else "") + (f" <= {high:g}" if high is not None else "")
+            for signal, low, high in step["options"]["rules"]
+        ]
+        return f"{step['name']}{where}  {'; '.join(rules)}"
+    options = step["options"].get("options", step["options"]) if step["kind"] == "edit" else step["options"]
+    return f"{step['name']}{where}  " + ", ".join(
+        f"{key.rstrip('_')}: {value}" for key, value in options.items() if value is not None
+    )
+
+
+def _dedup(job: Job, kind: str) -> str:
+    if kind == "exact":
+        return f"keep: {job.near['keep']}"
+    sketch = job.refine["minhash"]
+    return f"threshold: {job.near['threshold']}, keep: {job.near['keep']}, {sketch['bands']} bands of {sketch['rows']} rows, shingles of {sketch['shingle']} tokens"
+
+
+def outlook_text(found: dict[str, Any]) -> str:
+    given, output = found["input"], found["output"]
+    formats = ", ".join(f"{n} {kind}" for kind, n in found["input"]["formats"].items())
+    lines = [f"input   {given['files']} files, {given['bytes'] / 1e6:,.1f} MB as stored ({formats})", "", "steps"]
+    lines += [f"  {step}" for step in found["steps"]]
+    lines += ["", "stages"]
+    for stage, tasks in found["stages"].items():
+        count = f"{tasks['tasks']} tasks" if tasks["tasks"] is not None else "tasks known when the stage before is done"
+        lines.append(f"  {stage:<8} {count}, {tasks['done']} done")
+    if found["recall"]:
+        lines += ["", "share of pairs that become candidates (and are then verified), by similarity"]
+        lines.append("  " + "  ".join(f"{s:.2f}: {p:.4f}" for s, p in found["recall"]))
+    shares = ", ".join(f"{name} {share:g}" for name, share in zip(output["splits"], output["shares"]))
+    state = "finished" if output["finished"] else "not finished"
+    lines += [
+        "",
+        f"output  {output['path']} ({output['format']}, shards of {output['shard_size'] / 1e6:,.0f} MB of text, {shares}; {state})",
+    ]
+    return "\n".join(lines)

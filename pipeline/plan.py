@@ -1,0 +1,83 @@
+"""The stages of a run and the tasks of each, from the job and what earlier stages found.
+
+    refine -> band -> match -> resolve-0 (-> probe-0 -> resolve-1 ...) -> deal -> publish
+
+A task's id is a hash of all that its result depends on: the stage, its place in it, the code, the part of the
+recipe it reads, and the bytes of its inputs (files by path, size and version; earlier stages by their manifests).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.job import Job, code_version, fingerprint
+from pipeline.near import groups, partitions
+from pipeline.stage_files import manifests
+
+BUNDLE_BYTES = 8 << 20
+BUNDLE_FILES = 64
+"""Small input files share a refine task up to this much: a task costs 20 ms to schedule and should last seconds."""
+
+
+def bundles(job: Job) -> list[list[dict[str, Any]]]:
+    """Input shards in the groups that make a refine task; depends on the input alone."""
+    result: list[list[dict[str, Any]]] = []
+    size = 0
+    for shard in job.shards:
+        full = not result or size + shard["size"] > BUNDLE_BYTES or len(result[-1]) == BUNDLE_FILES
+        if full or result[-1][0]["input"] != shard["input"]:
+            result.append([])
+            size = 0
+        result[-1].append(shard)
+        size += shard["size"]
+    return result
+
+
+def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any]]:
+    """Specs of all tasks of a stage. `upstream` are the hashes of the stages it reads."""
+    kind, _, round_text = stage.partition("-")
+    this_round = int(round_text or 0)
+    bodies: list[dict[str, Any]]
+    if kind == "refine":
+        bodies = [{"shards": bundle} for bundle in bundles(job)]
+    elif kind in ("resolve", "probe"):
+        count = len(groups(manifests(job.output, "refine"))) if kind == "probe" else 1
+        bodies = [{"round": this_round} for _ in range(count)]
+    elif kind == "band":
+        bodies = [{} for _ in groups(manifests(job.output, "refine"))]
+    elif kind == "match":
+        bodies = [{} for _ in range(partitions(job, manifests(job.output, "refine")))]
+    elif kind == "deal":
+        bodies = [{"round": this_round} for _ in manifests(job.output, "refine")]
+    else:
+        bodies = [
+            {"split": split, "part": part}
+            for split, found in final_splits(job, this_round).items()
+            for part in range(found["parts"])
+        ]
+    name = kind if kind in ("deal", "publish") else stage
+    return [_spec(job, name, index, body, upstream) for index, body in enumerate(bodies)]
+
+
+def final_splits(job: Job, final_round: int) -> dict[str, Any]:
+    """What the last round of resolve says of each split: rows, bytes, output shards."""
+    return manifests(job.output, f"resolve-{final_round}")[0]["counts"]["splits"]
+
+
+PARTS = {
+    "refine": ("refine",),
+    "band": ("refine",),
+    "match": ("refine", "near"),
+    "probe": ("refine", "near"),
+    "resolve": ("refine", "near", "publish"),
+}
+
+
+def _spec(job: Job, stage: str, index: int, body: dict[str, Any], upstream: list[str]) -> dict[str, Any]:
+    parts = {
+        name: part
+        for name, part in job.parts().items()
+        if name in PARTS.get(stage.split("-")[0], ("refine", "near", "publish"))
+    }
+    identity = [stage, index, code_version(), parts, body, upstream, job.limit]
+    return {"stage": stage, "task": fingerprint(identity), "index": index, "output": job.output, **body}

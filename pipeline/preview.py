@@ -1,0 +1,97 @@
+"""A dry run on a sample, in this process: the funnel, three examples for each reason, an estimate for the whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import textwrap
+import time
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.engines.local import LocalEngine
+from pipeline.job import Job
+from pipeline.progress import Silent, funnel
+from pipeline.recipe import Run
+from pipeline.run import run
+
+SHARDS = 8
+"""Input files that a sample is taken from, evenly spaced over the sorted list."""
+
+EXAMPLES = 3
+
+
+def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
+    """Runs the recipe on the first documents of some shards. Returns the report and the sample's manifest."""
+    count = min(SHARDS, len(job.shards), documents)
+    chosen = [job.shards[i * len(job.shards) // count] for i in range(count)]
+    with tempfile.TemporaryDirectory(prefix="gristmill-preview-") as folder:
+        sample = dataclasses.replace(
+            job,
+            output=folder,
+            shards=chosen,
+            limit=-(-documents // count),
+            refine={**job.refine, "rejected_text": True},
+        )
+        started = time.perf_counter()
+        outcome = run(sample, Run(engine="local"), LocalEngine(), Silent())
+        seconds = time.perf_counter() - started
+        examples = _examples(folder, outcome.manifest)
+    return "\n".join(
+        [
+            _head(job, chosen, outcome.manifest),
+            "",
+            funnel(outcome.manifest),
+            "",
+            examples,
+            _estimate(job, chosen, outcome.manifest, seconds),
+        ]
+    ), outcome.manifest
+
+
+def _head(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any]) -> str:
+    return f"A sample of {manifest['account']['read']:,} documents from {len(chosen)} of {len(job.shards)} input files. Nothing is written."
+
+
+def _examples(folder: str, manifest: dict[str, Any]) -> str:
+    """Three rejected documents for each reason, with value, threshold and the beginning of the text."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in manifest["files"]:
+        if entry["path"].startswith("rejected/"):
+            for row in pq.read_table(storage.join(folder, entry["path"])).to_pylist():
+                rows = found.setdefault((row["step"], row["reason"]), [])
+                if len(rows) < EXAMPLES:
+                    rows.append(row)
+    lines = []
+    for (step, reason), rows in sorted(found.items()):
+        lines.append(f"{step}  {reason}")
+        lines += [f"  {row['id']}{_measured(row)}\n    {_beginning(row['text'])}" for row in rows]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _measured(row: dict[str, Any]) -> str:
+    if row["duplicate_of"]:
+        return f"  duplicate of {row['duplicate_of']}, similarity {row['similarity']:.3f}"
+    parts = [] if row["value"] is None else [f"value {row['value']:.4g}"]
+    parts += [] if row["threshold"] is None else [f"threshold {row['threshold']:g}"]
+    parts += [row["detail"]] if row["detail"] else []
+    return "  " + ", ".join(parts) if parts else ""
+
+
+def _beginning(text: str | None) -> str:
+    return textwrap.shorten(text, 160, placeholder=" ...") if text else "(no text)"
+
+
+def _estimate(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any], seconds: float) -> str:
+    """The whole by the share of input bytes that the sample took."""
+    total, read = sum(shard["size"] for shard in job.shards), manifest["consumed"]
+    if not read or not manifest["account"]["read"]:
+        return "No document was read: no estimate."
+    factor = max(1.0, total / read)
+    account = manifest["account"]
+    return (
+        f"For all {len(job.shards)} files ({total / 1e6:,.1f} MB as stored), about {account['read'] * factor:,.0f} documents, {account['kept'] * factor:,.0f} kept, "
+        f"{seconds * factor:,.0f} s on one core. More duplicates will be found in the whole than in a sample."
+    )

@@ -1,0 +1,189 @@
+"""What a run tells while it works (stderr) and the funnel at its end (stdout)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+WHAT = {
+    "refine": "reading and cleaning",
+    "band": "dealing hashes",
+    "match": "comparing candidates",
+    "resolve": "choosing survivors",
+    "probe": "looking for leaks",
+    "deal": "writing the ledger",
+    "publish": "writing the corpus",
+}
+PLAIN_SECONDS = 5.0
+"""Off a terminal a line at most this often: a log, not a film."""
+
+
+class Silent:
+    """Tells nothing (`--quiet`, `--json`)."""
+
+    def stage(self, name: str, total: int, done: int, size: int) -> None: ...
+
+    def task(self, result: dict[str, Any]) -> None: ...
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+    def close(self) -> None: ...
+
+
+class Tally:
+    """Documents, bytes and speed of the stage at hand."""
+
+    def __init__(self) -> None:
+        self.start("", 0)
+
+    def start(self, name: str, size: int) -> None:
+        self.name, self.size, self.size_done, self.began = name, size, 0, time.perf_counter()
+        self.read = self.kept = self.bytes = 0
+
+    def add(self, result: dict[str, Any]) -> None:
+        self.size_done += result.get("size", 0)
+        if self.name == "refine":
+            counts = result["counts"]
+            self.read += counts["account"]["read"]
+            self.kept += counts["account"]["kept"]
+            self.bytes += counts["bytes"]
+
+    def text(self) -> str:
+        if self.name != "refine" or not self.read:
+            return ""
+        speed = self.bytes / 1e6 / max(time.perf_counter() - self.began, 1e-9)
+        return f"{self.read:,} documents, {speed:.1f} MB/s, {self.kept / self.read:.0%} kept"
+
+
+class Bars:
+    """A bar for each stage, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.fields[stage]:<8} {task.description:<22}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[tally]}"), console=console,
+        )  # fmt: skip
+        self._tally = Tally()
+        self._task: TaskID | None = None
+        self._progress.start()
+
+    def stage(self, name: str, total: int, done: int, size: int) -> None:
+        self._tally.start(name, size)
+        self._task = self._progress.add_task(
+            WHAT.get(name.split("-")[0], ""), total=total, completed=done, stage=name, tally=""
+        )
+
+    def task(self, result: dict[str, Any]) -> None:
+        self._tally.add(result)
+        if self._task is not None:
+            self._progress.update(self._task, advance=1, tally=self._tally.text())
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    """Plain lines, for logs."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+        self._total = self._done = 0
+        self._told = 0.0
+
+    def stage(self, name: str, total: int, done: int, size: int) -> None:
+        self._tally.start(name, size)
+        self._total, self._done = total, done
+        there = f", {done} done before" if done else ""
+        self._say(f"{name}: {WHAT.get(name.split('-')[0], '')}, {total} task{'s' * (total != 1)}{there}")
+
+    def task(self, result: dict[str, Any]) -> None:
+        self._tally.add(result)
+        self._done += 1
+        if self._tally.name == "refine" and (
+            time.perf_counter() - self._told > PLAIN_SECONDS or self._done == self._total
+        ):
+            self._say(f"refine: {self._done}/{self._total} tasks, {self._tally.text()}{self._left()}")
+
+    def _left(self) -> str:
+        tally = self._tally
+        if not tally.size_done or self._done == self._total:
+            return ""
+        seconds = (time.perf_counter() - tally.began) * (tally.size - tally.size_done) / tally.size_done
+        return f", {seconds:.0f} s left"
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._told = time.perf_counter()
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None: ...
+
+
+def reporter(quiet: bool) -> Silent | Bars | Lines:
+    """Bars on a terminal, lines in a log, nothing if asked."""
+    if quiet:
+        return Silent()
+    console = Console(stderr=True)
+    return Bars(console) if console.is_terminal else Lines()
+
+
+# -- the funnel ------------------------------------------------------------------------------------
+
+
+def funnel(manifest: dict[str, Any]) -> str:
+    """What became of the documents, top to bottom: read, dropped by each reason, duplicates, kept per split."""
+    account = manifest["account"]
+    read = max(account["read"], 1)
+    rows = [("read", "", account["read"])]
+    if account["quarantined"]:
+        rows.append(("quarantined", "could not be read", -account["quarantined"]))
+    rows += [
+        (step, reason, -n)
+        for step, reasons in manifest["rejected"].items()
+        for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1])
+    ]
+    rows.append(("kept", "", account["kept"]))
+    rows += [(f"  {name}", "", n) for name, n in manifest["splits"].items()]
+    left, middle = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
+    return "\n".join(f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows)
+
+
+def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bool = False) -> str:
+    """Time, speed, damage and where to look next."""
+    size = manifest["bytes"]["read"] / 1e6
+    speed = "" if already else f", {size / max(seconds, 1e-9):.2f} MB/s"
+    lines = [f"{seconds:.1f} s, {size:.1f} MB of input text and pages{speed}"]
+    dedup = manifest["dedup"]
+    if dedup["pairs_left_uncompared"]:
+        lines.append(
+            f"{dedup['pairs_left_uncompared']:,} pairs in very large groups were not compared; those documents share a split."
+        )
+    if dedup["repeated_ids"]:
+        lines.append(
+            f"{dedup['repeated_ids']:,} records repeat the source and id of another; they are told apart by their text."
+        )
+    for word, why in (("damaged", "read up to the damage"), ("quarantined", "not read")):
+        lines += [f"{word} ({why}): {shard}: {error}" for shard, error in manifest["shards"][word].items()]
+    return "\n".join(lines)
+
+
+def next_words(output: str, split: str) -> str:
+    return "\n".join(
+        [
+            "Look next:",
+            f"  {output}/{split}/               the corpus; datasets.load_dataset('{output}') reads it",
+            f"  {output}/rejected/            every document that was not kept, with the reason",
+            f"  gristmill check {output}      proves sums, hashes and the absence of leaks",
+            f"  gristmill explain {output} ID the life of one document",
+        ]
+    )

@@ -1,0 +1,95 @@
+"""JSON Lines: one object a line.
+
+    {"id": "a1", "text": "Some text.", "url": "https://example.org/", "stars": 3}
+
+Blank lines are no records. A line that is not JSON, is no object, or has no text is quarantined; the next
+line is read as if nothing had happened. Not covered: a file that is one JSON array (`jq -c '.[]'` makes lines
+of it).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NoReturn
+
+import orjson
+
+from pipeline.readers.rows import Batch, Rows, describe
+from pipeline.readers.streams import Line, TailError, as_utf8, chunks, lines
+
+# Longest line that is held in memory. The largest single documents in public corpora (whole code bases,
+# books) are some tens of MB; a line above this is a file without newlines or damage, and parsing takes about
+# four times its size.
+LINE_LIMIT = 256 << 20
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
+    """Batches of the stream's records. One entry with "tail" if the file is cut."""
+    cut: tuple[Line, str] | None = None
+    try:
+        for line in lines(as_utf8(chunks(stream)), LINE_LIMIT):
+            error = _read_line(line, rows)
+            if error and line.end != "newline":
+                cut = (line, error)  # an unfinished last line
+            elif error:
+                rows.quarantine(error, line.data, line.offset)
+            if rows.full:
+                yield rows.take()
+    except TailError as tail:
+        if cut:
+            rows.lost_tail(tail, cut[0].offset, cut[0].data)
+        else:
+            rows.lost_tail(tail)
+    else:
+        if cut:
+            rows.quarantine(cut[1], cut[0].data, cut[0].offset, tail=True)
+    if rows.any:
+        yield rows.take()
+
+
+def _read_line(line: Line, rows: Rows) -> str | None:
+    """Add the line's record; returns what is wrong with a line that is none."""
+    if line.length > len(line.data):
+        return f"LineTooLong: {line.length} bytes, the limit is {LINE_LIMIT}"
+    try:
+        record = orjson.loads(line.data)
+    except orjson.JSONDecodeError:
+        if not line.data.strip(b" \t\r\n\x0b\x0c"):
+            return None
+        try:
+            record = parse(line.data)
+        except (ValueError, RecursionError) as error:
+            return describe(error)
+    if type(record) is not dict:
+        return f"NotAnObject: expected a JSON object a line, got {type(record).__name__}"
+    if type(record.get(rows.columns.id)) is float:
+        record = parse(line.data)  # orjson reads integers over 64 bits as floats: such an id would change
+    rows.add(record, line.offset, line.data)
+    return None
+
+
+def parse(line: bytes) -> Any:
+    """The value of a line that orjson refuses, where the standard library can make sense of it.
+
+    Lone surrogates (half an emoji, cut by careless software) become U+FFFD, a byte order mark is dropped.
+    ValueError or RecursionError if it is no JSON; NaN and Infinity are none.
+    """
+    value = json.loads(line.decode("utf-8").removeprefix("\ufeff"), parse_constant=_no_constant)
+    return _mend(value)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _mend(value: Any) -> Any:
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mend(each) for each in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(each) for key, each in value.items()}
+    return value

@@ -1,0 +1,260 @@
+"""Records to document tables: which field fills which column, and what is no document.
+
+In: one record after another, as a dict of fields. Out: `Batch`es of documents, in order.
+
+    {"id": 7, "body": "Some text.", "stars": 3}   with Columns(text="body")
+    ->  id="7"  text="Some text."  source=<default>  metadata='{"stars":3}'  _record=0
+
+No record vanishes: it is a row, a quarantined entry, or counted in `skipped`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from filters.step import DOCUMENT
+from pipeline.readers.streams import TailError, name_of
+
+DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+SAMPLE = 200  # characters of a bad record that the quarantine shows
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which input field fills which document column. None: no field does.
+
+    `html` names a field that holds a page (text or bytes); such a record needs no `text`.
+    """
+
+    text: str = "text"
+    id: str | None = "id"
+    source: str | None = "source"
+    url: str | None = "url"
+    date: str | None = "date"
+    lang: str | None = None
+    html: str | None = None
+
+    def used(self) -> set[str]:
+        names = (self.text, self.id, self.source, self.url, self.date, self.lang, self.html)
+        return {name for name in names if name is not None}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """table: DOCUMENT columns, `_record` int64, and for WARC `_status` int64 (the HTTP status, else null).
+    quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
+    lost. skipped: records that are no documents (WARC requests ...) by kind."""
+
+    table: pa.Table
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+class Rows:
+    """Collects records until a batch is full."""
+
+    def __init__(self, path: str, columns: Columns, default_source: str, batch_rows: int, batch_bytes: int):
+        self.path, self.columns, self.default_source = path, columns, default_source
+        self.batch_rows, self.batch_bytes = batch_rows, batch_bytes
+        self.record = 0  # ordinal of the next record in the file
+        self.with_status = False
+        self._used = columns.used()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rows: dict[str, list[Any]] = {name: [] for name in (*DOCUMENT.names, "_record", "_status")}
+        self._count = self._bytes = 0
+        self._quarantined: list[dict[str, Any]] = []
+        self._skipped: Counter[str] = Counter()
+
+    # ---- what the readers call
+
+    def add(self, record: dict[str, Any], offset: int | None = None, raw: bytes | None = None) -> None:
+        """One record of named fields: a row, or quarantined if there is no text in it."""
+        c = self.columns
+        text = record.get(c.text)
+        html = _page(record.get(c.html)) if c.html else None
+        if html is None and type(text) is not str:
+            self.quarantine(
+                self._no_text(record), str(record).encode("utf-8", "replace") if raw is None else raw, offset
+            )
+            return
+        rest = {k: v for k, v in record.items() if k not in self._used and v is not None}
+        self.append(
+            text=text if type(text) is str else None,
+            html=html,
+            content_type=_page_type(record.get(c.html)) if html is not None and c.html else None,
+            id=_plain(record.get(c.id)) if c.id else None,
+            source=_plain(record.get(c.source)) if c.source else None,
+            url=_plain(record.get(c.url)) if c.url else None,
+            date=_plain(record.get(c.date)) if c.date else None,
+            lang=_plain(record.get(c.lang)) if c.lang else None,
+            metadata=metadata(rest) if rest else None,
+        )
+
+    def append(
+        self,
+        *,
+        text: str | None = None,
+        html: bytes | None = None,
+        status: int | None = None,
+        **values: str | None,
+    ) -> None:
+        """One document whose columns are known. An id and a source are made up where there is none."""
+        rows = self._rows
+        source = values.get("source") or self.default_source
+        rows["id"].append(values.get("id") or made_id(source, text, html))
+        rows["text"].append(text)
+        rows["source"].append(source)
+        for name in ("url", "date", "lang", "metadata", "content_type"):
+            rows[name].append(values.get(name))
+        rows["html"].append(html)
+        rows["_status"].append(status)
+        rows["_record"].append(self.record)
+        self.record += 1
+        self._count += 1
+        self._bytes += len(text or "") + len(html or b"") + len(values.get("metadata") or "")
+
+    def quarantine(self, error: str, raw: bytes = b"", offset: int | None = None, *, tail: bool = False) -> None:
+        """One record that no document can be made of. A tail without any bytes of a record has no ordinal."""
+        entry: dict[str, Any] = {"shard": self.path, "record": self.record, "offset": offset}
+        entry.update(error=error, sample=sample(raw))
+        if tail:
+            entry["tail"] = True
+        if tail and not raw:
+            entry["record"] = None
+        else:
+            self.record += 1
+        self._quarantined.append(entry)
+
+    def lost_tail(self, error: TailError, offset: int | None = None, raw: bytes = b"") -> None:
+        """The one entry for all that lies behind a broken place of a compressed stream."""
+        letter = f"{error}. The file is cut or damaged there; what lies before was read. Fetch it again."
+        self.quarantine(letter, raw, error.offset if offset is None else offset, tail=True)
+
+    def skip(self, kind: str) -> None:
+        self._skipped[kind] += 1
+        self.record += 1
+
+    @property
+    def full(self) -> bool:
+        # quarantined entries count too: a file of nothing but bad lines must not pile up in memory
+        return self._count + len(self._quarantined) >= self.batch_rows or self._bytes >= self.batch_bytes
+
+    @property
+    def any(self) -> bool:
+        return bool(self._count or self._quarantined or self._skipped)
+
+    def take(self) -> Batch:
+        """What was collected, as a batch; collecting starts again."""
+        rows = self._rows
+        empty = {"lang_score": [None] * self._count}
+        arrays = [pa.array(empty.get(name, rows[name]), DOCUMENT.field(name).type) for name in DOCUMENT.names]
+        arrays.append(pa.array(rows["_record"], pa.int64()))
+        names = [*DOCUMENT.names, "_record"]
+        if self.with_status:
+            arrays.append(pa.array(rows["_status"], pa.int64()))
+            names.append("_status")
+        batch = Batch(pa.table(arrays, names=names), self._quarantined, dict(self._skipped))
+        self._clear()
+        return batch
+
+    def _no_text(self, record: dict[str, Any]) -> str:
+        names = ", ".join(sorted(map(str, record))[:20]) or "no fields"
+        if self.columns.text in record:
+            found = type(record[self.columns.text]).__name__.replace("NoneType", "null")
+            return f"NoText: field {self.columns.text!r} is {found}, expected a string; fields: {names}"
+        return f"NoText: there is no field {self.columns.text!r}; fields: {names}. Set input: columns: text."
+
+
+# ---- values
+
+
+def sample(raw: bytes) -> str:
+    """The first characters of a bad record, with everything unprintable as a dot."""
+    head = raw[: SAMPLE * 4].decode("utf-8", "replace")[:SAMPLE]
+    return "".join(c if c.isprintable() else "·" for c in head)
+
+
+def made_id(source: str, text: str | None, html: bytes | None) -> str:
+    """The id of a record that has none: 128 bits (32 hex digits) of BLAKE2b over source, NUL, content."""
+    content = html if html is not None else (text or "").encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(source.encode() + b"\0" + content, digest_size=16).hexdigest()
+
+
+def _plain(value: Any) -> str | None:
+    """A value as text: strings as they are, empty and null as none, dates in ISO form, the rest as JSON."""
+    if type(value) is str:
+        return value or None
+    if value is None:
+        return None
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if isinstance(value, bytes | list | dict | tuple | bool):
+        dumped = _dump(value)
+        return json.loads(dumped) if dumped.startswith('"') else dumped
+    return str(value)
+
+
+def _page(value: Any) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    return value if isinstance(value, bytes) else None
+
+
+def _page_type(value: Any) -> str:
+    return "text/html; charset=utf-8" if isinstance(value, str) else "text/html"
+
+
+def metadata(rest: dict[str, Any]) -> str | None:
+    """Fields without a column as one JSON object, keys sorted.
+
+    A field `metadata` that is an object already (or the text of one) is unfolded, so that a corpus that was
+    written by this pipeline or by datatrove keeps its shape; unless a name would be lost by that.
+    """
+    inner = rest.get("metadata")
+    if type(inner) is str and inner.startswith("{"):
+        try:
+            inner = orjson.loads(inner)
+        except orjson.JSONDecodeError:
+            inner = None
+    if isinstance(inner, dict):
+        others = {k: v for k, v in rest.items() if k != "metadata"}
+        if not (inner.keys() & others.keys()):
+            rest = {**inner, **others}
+    return _dump(rest) if rest else None
+
+
+def _dump(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=_other, option=DUMP).decode()
+    except (TypeError, RecursionError):  # integers over 64 bits, very deep values
+        return json.dumps(value, default=_other, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _other(value: Any) -> Any:
+    """What JSON has no word for: bytes as text or base64, dates in ISO form, sets as lists, the rest as
+    text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        try:
+            return bytes(value).decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    iso: Callable[[], str] | None = getattr(value, "isoformat", None)
+    return iso() if iso else str(value)
+
+
+def describe(error: BaseException) -> str:
+    """`"JSONDecodeError: ..."`, cut to a line that fits a ledger."""
+    return name_of(error)[:500]

@@ -1,0 +1,398 @@
+"""Compressed bytes to plain bytes, piece by piece, with an honest end.
+
+In: a raw stream (local, S3, http: all the same here) of gzip, zstandard, bzip2, xz or plain bytes; the kind
+is seen from the first bytes, not from the name. Files of many members or frames are one stream.
+Out: pieces of at most about 1 MB. A stream that is cut or damaged gives everything that decodes and then says
+so: no library reader is used, because several of them end silently there.
+
+    for chunk in chunks(open_read("shard.jsonl.gz")): ...      # raises TailError after the last good chunk
+
+Not covered: zstandard with an external dictionary, lz4, encrypted or split archives, seeking.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import lzma
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple, Protocol
+
+import zstandard
+
+from pipeline.errors import InputError
+
+RAW_CHUNK = 1 << 18  # bytes asked of the raw stream at once
+OUT_CHUNK = 1 << 20  # most plain bytes of one piece, so that a bomb cannot fill the memory
+# Bytes given to a decoder at once: the output of the call that meets damage is lost, so less is better; and
+# zstandard takes no output limit: 8 KB make 256 MB at the very worst (128 KB for a block of 4 bytes).
+STEP = 1 << 13
+# raw bytes of a member kept to look for the next member in: deflate notices damage within some 100 KB
+HELD = 1 << 22
+# zero bytes at the end of a file that tapes and block devices leave; more, or zeros between members, are a
+# hole that a broken download left
+PADDING = 1 << 16
+PROBE = 1 << 12  # raw bytes that show whether a member begins here: a header and the first block
+
+MAGIC = {
+    "gz": b"\x1f\x8b\x08",
+    "zst": b"\x28\xb5\x2f\xfd",
+    "bz2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+    "lz4": b"\x04\x22\x4d\x18",
+}
+ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50..0x5f: a frame without data, written by pzstd and others
+DAMAGE = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError)  # what decoders raise
+
+
+class TailError(Exception):
+    """The compressed stream ends or breaks here; all that decoded before was delivered.
+
+    offset: number of plain bytes delivered. error: what the decoder said.
+    """
+
+    def __init__(self, offset: int, error: Exception):
+        super().__init__(f"{name_of(error)} after {offset} decompressed bytes")
+        self.offset, self.error = offset, error
+
+
+class Piece(NamedTuple):
+    """Some plain bytes, or the end of a member (`ended`: its checksum is right), or a broken place
+    (`error`)."""
+
+    member: int  # offset in the raw stream where this member (or this plain piece) begins
+    data: bytes = b""
+    ended: bool = False
+    error: Exception | None = None
+
+
+class Line(NamedTuple):
+    offset: int  # in the plain stream
+    data: bytes  # without its newline; of a line over the limit only the first bytes
+    length: int  # in bytes; more than len(data) says that the line is over the limit
+    # "newline"; "file" for a last line without newline; "cut" for what is left before a broken place
+    end: str
+
+
+def name_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def named_compression(path: str) -> str:
+    """The same from a file's name."""
+    ending = path.lower().rsplit(".", 1)[-1]
+    return {"gzip": "gz", "zstd": "zst"}.get(ending, ending if ending in DECODERS else "")
+
+
+def compression(head: bytes) -> str:
+    """ "gz", "zst", "bz2", "xz", "lz4" or "" (plain) from the first bytes of a file."""
+    if head[1:4] == ZSTD_SKIPPABLE and 0x50 <= head[0] <= 0x5F:
+        return "zst"
+    return next((kind for kind, magic in MAGIC.items() if head.startswith(magic)), "")
+
+
+# ---- decoders of one member
+
+
+class Decoder(Protocol):
+    """One gzip member, zstandard frame, bzip2 or xz stream. `feed` yields plain bytes; `rest` is what lies
+    behind."""
+
+    eof: bool
+    rest: bytes
+
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+        self.eof, self.rest = False, b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            before = self._inner.copy()  # some 40 KB for each MB
+            try:
+                out = self._inner.decompress(data, OUT_CHUNK)
+            except zlib.error:
+                yield from _crumbs(before, data)
+                raise
+            data = self._inner.unconsumed_tail
+            if out:
+                yield out
+            if self._inner.eof or (not data and len(out) < OUT_CHUNK):
+                break
+        self.eof, self.rest = self._inner.eof, self._inner.unused_data
+
+
+def _crumbs(inner: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What decodes of `data` before its damage: zlib throws away all output of the call that fails."""
+    parts: list[bytes] = []
+    size = 0
+    with suppress(zlib.error):
+        for at in range(len(data)):
+            parts.append(inner.decompress(data[at : at + 1]))
+            size += len(parts[-1])
+            if size > OUT_CHUNK:
+                yield b"".join(parts)
+                parts, size = [], 0
+    if size:
+        yield b"".join(parts)
+
+
+class _Limited:
+    """bz2 and lzma share one interface."""
+
+    def __init__(self, inner: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._inner = inner
+        self.eof, self.rest = False, b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), STEP):
+            piece: bytes | None = data[start : start + STEP]
+            while piece is not None:
+                out = self._inner.decompress(piece, OUT_CHUNK)
+                if out:
+                    yield out
+                piece = None if self._inner.eof or self._inner.needs_input else b""
+            if self._inner.eof:
+                self.eof, self.rest = True, self._inner.unused_data + data[start + STEP :]
+                return
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self.eof, self.rest = False, b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), STEP):
+            out = self._inner.decompress(data[start : start + STEP])
+            if out:
+                yield out
+            if self._inner.eof:
+                self.eof, self.rest = True, self._inner.unused_data + data[start + STEP :]
+                return
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "gz": _Gzip,
+    "zst": _Zstd,
+    "bz2": lambda: _Limited(bz2.BZ2Decompressor()),
+    "xz": lambda: _Limited(lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+}
+
+
+# ---- the raw side
+
+
+class _Source:
+    """The raw stream with a memory of the current member, so that one can look for the next one in it."""
+
+    def __init__(self, raw: BinaryIO):
+        self._raw = raw
+        self._buffer = b""
+        self._base = 0  # raw offset of the buffer's first byte
+        self._at = 0  # read position in the buffer
+
+    @property
+    def offset(self) -> int:
+        return self._base + self._at
+
+    def _fill(self) -> bool:
+        more = self._raw.read(RAW_CHUNK)
+        self._buffer += more
+        return bool(more)
+
+    def take(self) -> bytes:
+        """The next raw bytes; empty at the end of the file."""
+        if self._at == len(self._buffer):
+            if len(self._buffer) > HELD:
+                self.forget()
+            self._fill()
+        data = self._buffer[self._at :]
+        self._at = len(self._buffer)
+        return data
+
+    def give_back(self, count: int) -> None:
+        self._at -= count
+
+    def forget(self) -> None:
+        """What was read so far will not be asked for again."""
+        self._buffer, self._base, self._at = self._buffer[self._at :], self.offset, 0
+
+    def peek(self, count: int) -> bytes:
+        while len(self._buffer) - self._at < count and self._fill():
+            pass
+        return self._buffer[self._at : self._at + count]
+
+    def skip_zeros(self) -> tuple[int, bool]:
+        """Step over zero bytes: how many, and whether anything lies behind them."""
+        count = 0
+        while head := self.peek(4096):
+            zeros = len(head) - len(head.lstrip(b"\0"))
+            count += zeros
+            self._at += zeros
+            if zeros < len(head):
+                return count, True
+            self.forget()
+        return count, False
+
+    def seek_member(self, start: int, kind: str, accept: Callable[[bytes], bool]) -> bool:
+        """Move to the first place at or behind raw offset `start` where a member begins that `accept`
+        takes."""
+        self._at = max(start - self._base, 0)
+        while True:
+            found = self._buffer.find(MAGIC[kind], self._at)
+            if found < 0:
+                self._at = max(len(self._buffer) - len(MAGIC[kind]) + 1, self._at)
+                self.forget()
+                if not self._fill():
+                    return False
+                continue
+            self._at = found
+            if accept(_first_bytes(self.peek(PROBE), kind)):
+                return True
+            self._at += 1
+
+
+def _first_bytes(raw: bytes, kind: str) -> bytes:
+    """The first plain bytes of the member that begins with `raw`; empty if none begins there."""
+    try:
+        return next(DECODERS[kind]().feed(raw), b"")
+    except DAMAGE:
+        return b""
+
+
+# ---- whole streams
+
+
+def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: str = "") -> Iterator[Piece]:
+    """The plain bytes of `raw`, the ends of its members, and its broken places.
+
+    After a broken place the stream goes on at the next member whose first plain bytes `accept` takes, and
+    ends there without `accept`. Errors of the raw stream itself (a lost connection) are raised, never taken
+    for damage.
+    """
+    source = _Source(raw)
+    kind = compression(source.peek(6))
+    if not kind and accept and not accept(source.peek(PROBE)):
+        kind = named
+    if kind == "lz4":
+        raise InputError("lz4 is not read. Expected plain, .gz, .zst, .bz2 or .xz: recompress it.")
+    if not kind:
+        yield from _plain(source)
+        return
+    while True:
+        start = source.offset
+        broken: Exception | None
+        source.forget()
+        zeros, more = source.skip_zeros()
+        if zeros > PADDING or (zeros and more and kind != "xz"):
+            broken = ValueError(f"{zeros} zero bytes where data should be")
+        elif not more:
+            return
+        else:
+            start = source.offset
+            broken = yield from _member(source, kind)
+        if broken is None:
+            continue
+        yield Piece(start, error=broken)
+        if accept is None or kind not in ("gz", "zst") or not source.seek_member(start + 1, kind, accept):
+            return
+
+
+def _plain(source: _Source) -> Iterator[Piece]:
+    while True:
+        start, data = source.offset, source.take()
+        source.forget()
+        if not data:
+            return
+        yield Piece(start, data)
+
+
+def _member(source: _Source, kind: str) -> Generator[Piece, None, Exception | None]:
+    """One member's pieces; returns the error that broke it, or None."""
+    start, decoder = source.offset, DECODERS[kind]()
+    while data := source.take():
+        feed = decoder.feed(data)
+        while True:
+            try:
+                plain = next(feed, None)
+            except DAMAGE as error:
+                return error
+            if plain is None:
+                break
+            yield Piece(start, plain)
+        if decoder.eof:
+            source.give_back(len(decoder.rest))
+            yield Piece(start, ended=True)
+            return None
+    return EOFError("the file ends inside compressed data")
+
+
+def chunks(raw: BinaryIO) -> Iterator[bytes]:
+    """The plain bytes of `raw`. `TailError` after the last good ones if the stream is cut or damaged."""
+    offset = 0
+    for piece in pieces(raw):
+        if piece.error:
+            raise TailError(offset, piece.error)
+        offset += len(piece.data)
+        if piece.data:
+            yield piece.data
+
+
+def as_utf8(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text without a byte order mark, and in UTF-8 where the mark says UTF-16 (what Windows tools
+    write)."""
+    first = next(plain, b"")
+    while len(first) < 3 and (more := next(plain, b"")):
+        first += more
+    marks = {codecs.BOM_UTF8: "", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+    mark = next((mark for mark in marks if first.startswith(mark)), b"")
+    first = first[len(mark) :]
+    if not marks.get(mark):
+        yield first
+        yield from plain
+        return
+    decoder = codecs.getincrementaldecoder(marks[mark])("replace")
+    yield decoder.decode(first).encode("utf-8", "replace")
+    for data in plain:
+        yield decoder.decode(data).encode("utf-8", "replace")
+
+
+def lines(plain: Iterator[bytes], limit: int, keep: int = 1024) -> Iterator[Line]:
+    """The lines of a stream with their offsets, in order. Only b"\\n" ends a line.
+
+    Of a line over `limit` bytes `keep` bytes are kept and the rest is passed over, so memory stays bounded.
+    A `TailError` of `plain` is raised again after what was left of the last line.
+    """
+    held: list[bytes] = []  # the unfinished line
+    size = offset = 0
+    end, tail = "file", None
+    try:
+        for data in plain:
+            parts = data.split(b"\n")
+            if len(parts) > 1:
+                held.append(parts[0])
+                size += len(parts[0])
+                line = b"".join(held)
+                yield Line(offset, line[:keep] if size > limit else line, size, "newline")
+                offset += size + 1
+                for line in parts[1:-1]:
+                    yield Line(offset, line[:keep] if len(line) > limit else line, len(line), "newline")
+                    offset += len(line) + 1
+                held, size = [], 0
+            held.append(parts[-1])
+            size += len(parts[-1])
+            if size > limit and len(held) > 1:
+                held = [b"".join(held)[:keep]]
+    except TailError as error:
+        end, tail = "cut", error
+    if size:
+        last = b"".join(held)
+        yield Line(offset, last[:keep] if size > limit else last, size, end)
+    if tail:
+        raise tail

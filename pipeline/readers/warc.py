@@ -1,0 +1,273 @@
+"""WARC and WET: crawled pages, and the text that a crawler made of them.
+
+In: WARC 0.17-1.1, plain or compressed (a member a record, or the whole file). Out: `response` and `resource`
+records as pages (html as bytes, transfer and content encodings undone), `conversion` records (WET) as text.
+
+    id="6d058047-..."  url="http://example.com/"  date="2014-01-03T03:03:21Z"  html=b"<!doctype html>..."
+    content_type="text/html; charset=UTF-8"  metadata='{"content_type":...,"http_status":200}'  _status=200
+
+Where records begin and end is found here, by Content-Length and by what follows: an iterator over the whole
+file stops silently at a damaged member, and then a cut file looks complete. Headers and HTTP are parsed by
+fastwarc, a record at a time. A broken record is one quarantined entry, and the next record that can be found
+is read. Offsets are offsets in the file: of the record if it is plain, of its member if it is compressed.
+
+Not covered: ARC files, `revisit` (its page lies elsewhere) and segmented records; digests are not verified.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from fastwarc.warc import WarcRecord, WarcRecordType
+
+from pipeline.errors import InputError
+from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.streams import Piece, name_of, named_compression, pieces
+
+RECORD_LIMIT = 256 << 20  # bytes of one record held in memory; crawlers cut pages at 1 to 20 MB
+HEADER_LIMIT = 1 << 20  # bytes of a record's own headers; real ones have about 500
+# a record's first line and the beginning of its second: the version alone stands in many pages about WARC
+NEXT_RECORD = re.compile(rb"(?<=[\n\0])WARC/\d\.\d+\r?\n(?=WARC-|Content-)", re.IGNORECASE)
+HEADER_END = re.compile(rb"\r?\n\r?\n")
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,19})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+
+class Found(NamedTuple):
+    """A whole record, or (with `error`) a place where one should be."""
+
+    offset: int
+    data: bytes
+    error: str | None = None
+    tail: bool = False
+
+
+class Framer:
+    """Cuts a stream of pieces into records."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._offset = 0  # in the file, of the buffer's first byte
+        self._member = 0  # in the file, of the member that came last
+        self._plain = True
+        self._lost = False  # looking for the next record, dropping what lies before it
+
+    def records(self, stream: Iterator[Piece]) -> Iterator[Found]:
+        between = False  # the last member ended and the buffer holds a part of a record
+        for piece in stream:
+            if piece.error:
+                yield from self._break(piece)
+                between = False
+                continue
+            if between and piece.data:
+                if piece.data.startswith(b"WARC/"):
+                    yield from self._drop("the member ends before the record does")
+                between = False
+            if piece.data:
+                self._take(piece)
+            if piece.ended:
+                self._plain = False
+            yield from self._drain(final=piece.ended)
+            between = piece.ended and bool(self._buffer)
+        yield from self._finish()
+
+    def _take(self, piece: Piece) -> None:
+        if not self._buffer:
+            self._offset = piece.member
+        self._member = piece.member
+        self._buffer += piece.data
+
+    def _drain(self, final: bool) -> Iterator[Found]:
+        """All records that are whole. `final`: no more bytes belong to the last one."""
+        while self._buffer:
+            if self._lost and not self._find_next(final):
+                return
+            self._forward(len(self._buffer) - len(self._buffer.lstrip(b"\r\n")))
+            size = self._size(final)
+            if isinstance(size, str):
+                yield from self._drop(size)
+                continue
+            if size is None or not self._buffer:
+                return
+            yield Found(self._offset, bytes(self._buffer[:size]))
+            self._forward(size)
+
+    def _size(self, final: bool) -> int | str | None:
+        """Bytes of the record at the buffer's start; None if more must be read; a text that says what is
+        wrong."""
+        buffer = self._buffer
+        if not buffer.startswith(b"WARC/"[: len(buffer)]):
+            return "expected a record that begins with WARC/"
+        end = HEADER_END.search(buffer, 0, HEADER_LIMIT)
+        if end is None:
+            return "its headers do not end" if len(buffer) >= HEADER_LIMIT else None
+        length = LENGTH.search(buffer, 0, end.start() + 1)
+        if length is None:
+            return "it has no Content-Length"
+        size = end.end() + int(length[1])
+        if size > RECORD_LIMIT:
+            return f"it has {size} bytes, the limit is {RECORD_LIMIT}"
+        if len(buffer) < size:
+            return None
+        if buffer[size : size + 4] == b"\r\n\r\n" and len(buffer) > size + 4:
+            return size
+        behind = bytes(buffer[size : size + 16]).lstrip(b"\r\n")
+        if behind and not behind.startswith(b"WARC/"[: len(behind)]):
+            return "its Content-Length does not lead to the next record"
+        # what follows must be seen first: it tells whether the length is right, and the member whether its
+        # checksum is
+        return size if final or len(behind) >= 5 else None
+
+    def _forward(self, count: int) -> None:
+        if not count:
+            return
+        del self._buffer[:count]
+        self._offset = self._offset + count if self._plain else self._member
+
+    def _drop(self, error: str) -> Iterator[Found]:
+        """The record at the buffer's start is bad: tell it, and look for the next one."""
+        yield Found(self._offset, bytes(self._buffer[:1024]), f"BrokenRecord: {error}")
+        self._lost = True
+
+    def _find_next(self, final: bool) -> bool:
+        """Drop bytes up to the next record's first line."""
+        found = NEXT_RECORD.search(self._buffer, 1)
+        if found:
+            self._forward(found.start())
+            self._lost = False
+            return True
+        self._forward(max(len(self._buffer) - 64, 0))  # a first line may be cut by the end of the buffer
+        if final:
+            self._buffer.clear()
+            self._lost = False  # the next member begins with a record
+        return False
+
+    def _break(self, piece: Piece) -> Iterator[Found]:
+        """A broken member: what was whole in it counts, its last record does not."""
+        error = name_of(piece.error) if piece.error else ""
+        offset = self._offset if self._buffer else piece.member
+        yield Found(
+            offset,
+            bytes(self._buffer[:1024]),
+            f"BrokenMember: {error}",
+            tail=isinstance(piece.error, EOFError),
+        )
+        self._buffer.clear()
+        self._lost, self._plain = False, False
+
+    def _finish(self) -> Iterator[Found]:
+        """The end of the file: the last record is whole, or cut, or has swallowed others by a wrong
+        length."""
+        yield from self._drain(final=True)
+        while self._buffer and not self._lost:
+            inner = NEXT_RECORD.search(self._buffer, 1)
+            error = "the file ends inside the record" if inner is None else "its Content-Length is too large"
+            yield Found(self._offset, bytes(self._buffer[:1024]), f"BrokenRecord: {error}", tail=inner is None)
+            self._lost = True
+            yield from self._drain(final=True)
+
+
+def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
+    """Batches of the file's pages and texts."""
+    rows.with_status = True
+    found_any = False
+    stream_pieces = pieces(stream, lambda head: head.startswith(b"WARC/"), named_compression(rows.path))
+    for found in Framer().records(stream_pieces):
+        if found.error and not found_any and found.data.startswith(b"filedesc:"):
+            raise InputError(
+                f"{rows.path}: this is an ARC file, the format before WARC. Convert it: warcio recompress."
+            )
+        found_any = True
+        if found.error:
+            letter = f"{found.error}. Fetch the file again if the record matters."
+            rows.quarantine(letter, found.data, found.offset, tail=found.tail)
+        else:
+            _record(found, rows)
+        if rows.full:
+            yield rows.take()
+    if rows.any:
+        yield rows.take()
+
+
+def _record(found: Found, rows: Rows) -> None:
+    """A document, a quarantined entry or a skipped record."""
+    try:
+        record = WarcRecord.from_reader(io.BytesIO(found.data), quirks_mode=True)
+        kind = record.record_type
+        if kind == WarcRecordType.conversion:
+            body = record.reader.read()
+            rows.append(text=body.decode("utf-8", "replace"), **_common(record, {}))
+        elif kind == WarcRecordType.response and record.is_http:
+            _response(record, found, rows)
+        elif kind == WarcRecordType.resource:
+            kept = {"content_type": record.headers.get("Content-Type"), "warc_type": "resource"}
+            rows.append(html=record.reader.read(), content_type=_type(record), **_common(record, kept))
+        elif kind == WarcRecordType.response:
+            rows.skip("response_not_http")
+        else:
+            rows.skip(str(kind))
+    except (OSError, ValueError, UnicodeError) as error:
+        rows.quarantine(describe(error), found.data[:1024], found.offset)
+
+
+def _response(record: WarcRecord, found: Found, rows: Rows) -> None:
+    body, problem = _body(found.data)
+    if body is None:
+        rows.quarantine(f"BrokenBody: {problem}", found.data[:1024], found.offset)
+        return
+    record.parse_http(auto_decode="none", quirks_mode=True)
+    http = record.http_headers
+    status = http.status_code
+    declared = http.get("Content-Type")
+    kept = {"content_type": declared, "http_status": status, "body_error": problem}
+    rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record, kept))
+
+
+def _common(record: WarcRecord, kept: dict[str, Any]) -> dict[str, Any]:
+    headers = record.headers
+    identity = (headers.get("WARC-Record-ID") or "").strip().strip("<>").removeprefix("urn:uuid:")
+    kept["truncated"] = headers.get("WARC-Truncated")
+    kept["languages"] = headers.get("WARC-Identified-Content-Language")
+    kept = {name: value for name, value in kept.items() if value is not None}
+    url = (headers.get("WARC-Target-URI") or "").strip().strip("<>")
+    date = (headers.get("WARC-Date") or "").strip()
+    return {
+        "id": identity or None,
+        "url": url or None,
+        "date": date or None,
+        "metadata": metadata(kept) if kept else None,
+    }
+
+
+def _type(record: WarcRecord) -> str | None:
+    """The type where HTTP declares none: what the crawler found, or, for a resource, the record's own."""
+    identified = record.headers.get("WARC-Identified-Payload-Type")
+    own = record.headers.get("Content-Type") if record.record_type == WarcRecordType.resource else None
+    return identified or own
+
+
+def _body(data: bytes) -> tuple[bytes | None, str | None]:
+    """The page without its transfer and content encodings, and what went wrong with them.
+
+    Crawlers and proxies often store a body that they decoded already under the old headers: a body that is
+    text as it stands is taken so. A body that breaks in its middle is kept up to there.
+    """
+    record = WarcRecord.from_reader(io.BytesIO(data), quirks_mode=True)
+    parts: list[bytes] = []
+    problem = None
+    try:
+        record.parse_http(auto_decode="all", quirks_mode=True)
+        while part := record.reader.read(1 << 20):
+            parts.append(part)
+    except OSError as error:
+        problem = describe(error)
+    if parts:
+        return b"".join(parts), problem
+    record = WarcRecord.from_reader(io.BytesIO(data), quirks_mode=True)
+    record.parse_http(auto_decode="none", quirks_mode=True)
+    raw = record.reader.read()
+    if (raw and b"\0" in raw[:4096]) or raw.startswith(b"\x1f\x8b"):
+        return None, problem or "the body does not decode"
+    return raw, problem

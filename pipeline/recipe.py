@@ -1,0 +1,217 @@
+"""A recipe: the YAML page a user writes, read into checked models.
+
+In:  ``configs/web.yaml`` and the ``--set`` overrides
+Out: ``Recipe(input=[Input(...)], steps=[...], output=Output(...), run=Run(...), uses=[...])``
+
+Here stands what a recipe can say outside its steps; `pipeline.steps` knows the steps. Nothing is read
+but the page itself: whether paths exist is asked later, by `pipeline.job`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import RecipeError
+from pipeline.source import Path as KeyPath
+from pipeline.source import Source, nearest, override, parse
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def size_in_bytes(value: Any) -> Any:
+    """'256MB' -> 256_000_000; a whole number stays."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
+    if not found or found[2].upper() not in UNITS:
+        raise ValueError("expected a size such as 256MB, 2GB or a number of bytes")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
+Texts = Annotated[list[str], BeforeValidator(one_or_many)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(Model):
+    """Where documents come from, and which field of a record fills which column."""
+
+    paths: Texts = Field(min_length=1)
+    format: Literal["jsonl", "parquet", "warc", "wet", "csv", "tsv", "text", "html"] | None = None
+    dataset: str | None = None
+    text: str = "text"
+    id: str = "id"
+    source: str = "source"
+    url: str = "url"
+    date: str = "date"
+    lang: str | None = None
+    html: str | None = None
+
+
+class Output(Model):
+    """Where the corpus goes, and how."""
+
+    path: str = Field(min_length=1)
+    format: Literal["jsonl.zst", "jsonl.gz", "jsonl", "parquet"] = "jsonl.zst"
+    shard_size: Bytes = 256 * 10**6
+    split: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
+    shuffle: bool = True
+    seed: int = 0
+    signals: Literal["all"] | list[str] = Field(default_factory=list)
+    rejected_text: bool = False
+
+    @field_validator("split")
+    @classmethod
+    def _shares(cls, split: dict[str, float]) -> dict[str, float]:
+        for name, share in split.items():
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("rejected", "quarantine"):
+                raise ValueError(
+                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected or quarantine)"
+                )
+            if not 0 < share <= 1:
+                raise ValueError(f"the share of '{name}' must lie above 0 and not above 1")
+        if not split or not math.isclose(sum(split.values()), 1.0, abs_tol=1e-9):
+            raise ValueError(f"the shares must add up to 1; these add up to {sum(split.values()):g}")
+        return split
+
+
+class Run(Model):
+    """How the work is done. Nothing here changes a byte of the output."""
+
+    engine: Literal["ray", "local"] = "ray"
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=1000, ge=1)
+    attempts: int = Field(default=3, ge=1)
+    max_quarantined: float = Field(default=0.0, ge=0, le=1)
+    keep_work: bool = False
+
+
+class Recipe(Model):
+    """The whole page; `steps` still as written."""
+
+    input: list[Input] = Field(min_length=1)
+    steps: list[Any] = Field(default_factory=list)
+    output: Output
+    run: Run = Field(default_factory=Run)
+    uses: Texts = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_input(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("input"), (dict, str)):
+            entry = data["input"]
+            data = {**data, "input": [{"paths": entry} if isinstance(entry, str) else entry]}
+        return data
+
+
+def load(path: str, assignments: list[str] | None = None) -> tuple[Recipe, Source]:
+    """Reads and checks a recipe. Errors: RecipeError, one letter for all that is wrong."""
+    file = Path(path)
+    if not file.is_file():
+        folder = file.parent if file.parent.is_dir() else Path()
+        hint = nearest(file.name, [p.name for p in folder.glob("*.y*ml")])
+        raise RecipeError(f"There is no recipe at {path}{hint}")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: a recipe is UTF-8 text; byte {error.start} is not.") from None
+    return read(text, path, assignments)
+
+
+def read(text: str, name: str, assignments: list[str] | None = None) -> tuple[Recipe, Source]:
+    """As `load`, from the page's text."""
+    source = parse(text, name)
+    if not isinstance(source.data, dict):
+        raise RecipeError(
+            f"{name}: a recipe is a mapping with the keys input, steps, output and run; this page is {_kind(source.data)}."
+        )
+    for assignment in assignments or []:
+        override(source, assignment)
+    try:
+        return Recipe.model_validate(source.data), source
+    except ValidationError as error:
+        raise RecipeError(letter(error, source, (), Recipe)) from None
+
+
+# -- letters to the user ---------------------------------------------------------------------------
+
+
+def letter(error: ValidationError, source: Source, base: KeyPath, model: type[BaseModel]) -> str:
+    """One line for each thing that pydantic found: file:line, key, expected, got, nearest known name."""
+    single = isinstance(source.data, dict) and isinstance(source.data.get("input"), (dict, str))
+    lines = []
+    for item in error.errors():
+        path = _written_path(tuple(item["loc"]), single and model is Recipe)
+        lines.append(f"{source.where((*base, *path))}: {_sentence(item, (*base, *path), model)}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _written_path(loc: KeyPath, single_input: bool) -> KeyPath:
+    """pydantic's path without what it adds itself: list numbers of a lone input, names of union members."""
+    path = [
+        part
+        for part in loc
+        if not (isinstance(part, str) and ("[" in part or part in ("literal", "str", "float", "int")))
+    ]
+    if single_input and path[:1] == ["input"] and len(path) > 1 and path[1] == 0:
+        del path[1]
+    return tuple(path)
+
+
+def _sentence(item: Any, path: KeyPath, model: type[BaseModel]) -> str:
+    key = ".".join(map(str, path))
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        known = known_keys(model, tuple(item["loc"])[:-1])
+        return f"unknown key '{key}'{nearest(str(path[-1]), known)} (known here: {', '.join(known)})"
+    if kind == "missing":
+        return f"the key '{key}' is missing"
+    if kind == "literal_error":
+        expected = item["ctx"]["expected"]
+        return f"'{key}' is {given!r}; expected {expected}{nearest(str(given), re.findall(chr(39) + '(.*?)' + chr(39), expected))}"
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = message if kind == "value_error" else f"expected {message}"
+    return f"'{key}' is {_short(given)}; {expected}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _kind(value: Any) -> str:
+    return {type(None): "empty", list: "a list", str: "a text"}.get(type(value), f"a {type(value).__name__}")
+
+
+def known_keys(model: type[BaseModel], loc: KeyPath) -> list[str]:
+    """The keys that the model at `loc` (a path of pydantic's) knows."""
+    current: Any = model
+    for part in loc:
+        if isinstance(part, str) and isinstance(current, type) and issubclass(current, BaseModel):
+            field = next((f for n, f in current.model_fields.items() if part in (n, f.alias)), None)
+            current = _model_in(field.annotation) if field else current
+    fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
+    return [f.alias or name for name, f in fields.items()]
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None

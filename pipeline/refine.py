@@ -1,0 +1,380 @@
+"""Stage refine: shards in; kept documents, rejects, quarantine and what dedup needs, out. The hot path.
+
+One task reads one shard (or a bundle of small ones) in batches and takes each batch through all row steps.
+Files of task 3, below the output folder:
+
+    .work/refine/000003.docs.parquet       kept so far: the columns of a kept record and _shard, _record
+    .work/refine/000003.features.arrow     one row a kept document: key, text hash, size, band hashes, end of its shingles
+    .work/refine/000003.shingles.u64       the shingle sets, one after another (sorted uint64)
+    .work/refine/000003.rejects.parquet    the ledger's rows so far
+    .work/refine/000003.quarantine.jsonl   records that could not be read
+
+The files are the same whatever the batch size (see `pipeline.tables`).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import filters
+from dedup.exact import record_keys, text_hashes
+from dedup.minhash import Bands, band_hashes, signatures
+from dedup.shingles import shingle_sets
+from filters.step import Step, all_kept, reasons, set_column
+from pipeline import ledger, storage
+from pipeline.commit import Attempt, Output
+from pipeline.errors import InputError
+from pipeline.job import Job, load_user_module
+from pipeline.readers import Columns, read
+from pipeline.steps import RowStep, build
+from pipeline.tables import SteadyWriter, conform
+
+
+@dataclass(frozen=True)
+class Named:
+    """A row step with the name that the ledger gives it."""
+
+    name: str
+    step: Step
+    edits: bool
+
+
+def features_schema(refine: dict[str, Any]) -> pa.Schema:
+    """Columns of the features file; one row a kept document, in the order of the docs file."""
+    fields: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("source", pa.string()), ("date", pa.string())]
+    fields += [(name, pa.uint64()) for name in ("key0", "key1", "text0", "text1")]
+    fields += [("chars", pa.int64()), ("bytes", pa.int64())]
+    fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
+    if refine["minhash"]:
+        fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64(), refine["minhash"]["bands"]))]
+    return pa.schema(fields)
+
+
+def docs_schema(refine: dict[str, Any]) -> pa.Schema:
+    return (
+        ledger.kept_schema(refine["signals"])
+        .append(pa.field("_shard", pa.string()))
+        .append(pa.field("_record", pa.int64()))
+    )
+
+
+def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """Does one refine task. Returns its counts: account (whole and for each shard), edits, bytes."""
+    prefix = f".work/refine/{task['index']:06d}"
+    writers = _Writers(job.refine, attempt, prefix)
+    counts: dict[str, Any] = {
+        "account": ledger.new_account(),
+        "shards": [],
+        "edited": {},
+        "bytes": 0,
+        "kept_bytes": 0,
+        "skipped": {},
+    }
+    steps = build_steps(job)
+    for shard in task["shards"]:
+        given_up = task.get("give_up", {}).get(shard["path"])
+        if "mark" in task:
+            storage.write_bytes(task["mark"], shard["path"].encode())
+        found = (
+            _quarantined(shard, given_up, writers) if given_up else _refine_shard(job, shard, steps, writers, counts)
+        )
+        counts["shards"].append(found)
+        ledger.add(counts["account"], found["account"])
+    writers.close()
+    ledger.assert_balanced(counts["account"], f"refine task {task['index']}")
+    return counts
+
+
+def _refine_shard(
+    job: Job, shard: dict[str, Any], steps: list[Named], writers: _Writers, counts: dict[str, Any]
+) -> dict[str, Any]:
+    """One shard. Returns {"shard", "account"} and, where it holds, "damaged" or "quarantined" with the error."""
+    found: dict[str, Any] = {"shard": shard["name"], "account": ledger.new_account()}
+    account = found["account"]
+    try:
+        for table, quarantined, skipped in batches(job, shard):
+            account["read"] += len(table) + len(quarantined)
+            account["quarantined"] += len(quarantined)
+            counts["bytes"] += _text_bytes(table)
+            for kind, n in skipped.items():
+                counts["skipped"][kind] = counts["skipped"].get(kind, 0) + n
+            for entry in quarantined:
+                writers.quarantine({**entry, "shard": shard["name"]})
+                if entry.get("tail"):
+                    found["damaged"] = entry["error"]
+            _refine_batch(job.refine, table, shard["name"], steps, writers, account, counts)
+    except InputError as error:
+        rest = _quarantined(shard, str(error), writers)
+        ledger.add(rest["account"], account)
+        return rest
+    return found
+
+
+def _refine_batch(
+    part: dict[str, Any],
+    table: pa.Table,
+    shard: str,
+    steps: list[Named],
+    writers: _Writers,
+    account: dict[str, Any],
+    counts: dict[str, Any],
+) -> None:
+    for name, outcome in apply(steps, table):
+        if name == KEPT_STEP:
+            account["kept"] += len(outcome)
+            counts["kept_bytes"] += writers.keep(measure_rest(part, outcome), shard)
+        elif name.startswith("edited:"):
+            counts["edited"][name[7:]] = counts["edited"].get(name[7:], 0) + outcome
+        else:
+            rejected, why = outcome
+            ledger.count_rejects(account, name, why.field("reason").to_pylist())
+            writers.reject(rejected, why, name, shard)
+
+
+def _quarantined(shard: dict[str, Any], error: str, writers: _Writers) -> dict[str, Any]:
+    """A shard that no documents can be had from (any more) is one entry of the quarantine."""
+    writers.quarantine(
+        {"shard": shard["name"], "record": None, "offset": 0, "error": error, "sample": "", "whole_shard": True}
+    )
+    return {
+        "shard": shard["name"],
+        "account": {"read": 1, "kept": 0, "quarantined": 1, "rejected": {}},
+        "quarantined": error,
+    }
+
+
+def batches(job: Job, shard: dict[str, Any]) -> Iterator[tuple[pa.Table, list[dict[str, Any]], dict[str, int]]]:
+    """The records of one shard as (table, quarantined, skipped), at most `job.limit` of them."""
+    entry = job.refine["inputs"][shard["input"]]
+    columns = Columns(**{key: value for key, value in entry.items() if key != "dataset"})
+    source = entry["dataset"] or default_source(shard["path"])
+    left = job.limit
+    for batch in read(
+        shard["path"],
+        format=shard["format"],
+        columns=columns,
+        default_source=source,
+        batch_rows=min(job.batch_size, left or job.batch_size),
+    ):
+        table = batch.table if left is None else batch.table.slice(0, left)
+        yield table, batch.quarantined, batch.skipped
+        if left is not None:
+            left -= len(table)
+            if left <= 0:
+                return
+
+
+def default_source(path: str) -> str:
+    """The name of the folder that a shard lies in: it stays the same when the files in it are cut anew."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part]
+    return parts[-2] if len(parts) > 1 else "input"
+
+
+def _text_bytes(table: pa.Table) -> int:
+    return sum(int(pc.sum(pc.binary_length(table[name])).as_py() or 0) for name in ("text", "html"))
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+KEPT_STEP = ""
+READ_STEP = "00.read"
+EMPTY_STEP = "99.empty"
+
+
+def build_steps(job: Job) -> list[Named]:
+    """The row steps of a job as functions, with the two that every run has: HTTP status and empty text."""
+    return _built(json.dumps(job.refine, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _built(refine_json: str) -> list[Named]:
+    part = json.loads(refine_json)
+    filters.load_builtin()
+    for module in part["uses"]:
+        load_user_module(module)
+    record = bool(part["signals"] or part["criteria"])
+    middle = [Named(step["name"], build(RowStep(**step), record), step["kind"] == "edit") for step in part["steps"]]
+    return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False)]
+
+
+def _http_status(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+    """An error page is no document."""
+    if "_status" not in table.schema.names:
+        return table, all_kept(len(table))
+    status = pc.fill_null(table["_status"], 200).to_numpy()
+    out = np.flatnonzero((status < 200) | (status > 299))
+    return table, reasons(len(table), out, "http_status", value=status[out].astype(float), threshold=200.0)
+
+
+def _not_empty(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+    """A document whose text is gone (or never was there) does not reach the corpus."""
+    stripped = pc.utf8_trim_whitespace(pc.fill_null(table["text"], ""))
+    out = np.flatnonzero(pc.equal(pc.binary_length(stripped), 0).to_numpy())
+    return table, reasons(len(table), out, "empty_text", value=0.0, threshold=1.0)
+
+
+def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
+    """Takes a batch through the steps.
+
+    Yields (step name, (rows that go out, their reasons)), ("edited:NAME", rows changed) and at last (KEPT_STEP, rows that stay).
+    """
+    for named in steps:
+        if not len(table):
+            break
+        before = table["text"]
+        table, why = guarded(named.step, table)
+        if named.edits:
+            changed = pc.sum(pc.fill_null(pc.not_equal(before, table["text"]), True)).as_py() or 0
+            yield f"edited:{named.name}", changed
+        out = pc.is_valid(why)
+        if pc.any(out).as_py():
+            yield named.name, (table.filter(out), why.filter(out))
+            table = table.filter(pc.invert(out))
+    yield KEPT_STEP, table
+
+
+def guarded(step: Step, table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+    """`step(table)`; if it raises, the row to blame is found by halving and goes out with the exception's name."""
+    try:
+        table_after, why = step(table)
+        return table_after, why.combine_chunks() if isinstance(why, pa.ChunkedArray) else why
+    except Exception as error:
+        if len(table) == 1:
+            return table, reasons(1, [0], f"error.{type(error).__name__}", detail=str(error)[:300])
+    middle = len(table) // 2
+    halves = [guarded(step, half) for half in (table.slice(0, middle), table.slice(middle))]
+    together = pa.concat_tables([half[0] for half in halves], promote_options="default")
+    return together, pa.concat_arrays([half[1] for half in halves])
+
+
+def measure_rest(part: dict[str, Any], table: pa.Table) -> pa.Table:
+    """Signals that the recipe asks for and no rule has measured, on the text as it will be written."""
+    missing = [
+        name
+        for name in dict.fromkeys([*part["signals"], *part["criteria"]])
+        if f"signal.{name}" not in table.schema.names
+    ]
+    if missing and len(table):
+        texts = filters.Texts(table["text"])
+        for name in missing:
+            table = set_column(table, f"signal.{name}", pa.array(filters.SIGNALS[name].function(texts), pa.float64()))
+    return table
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Writers:
+    """The files of one refine task, written batch by batch."""
+
+    part: dict[str, Any]
+    attempt: Attempt
+    prefix: str
+    shingles: int = 0
+    open: dict[str, tuple[Output, SteadyWriter]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._add("docs", "docs.parquet", docs_schema(self.part), "parquet", "text")
+        self._add("features", "features.arrow", features_schema(self.part), "arrow", None)
+        self._add(
+            "rejects",
+            "rejects.parquet",
+            ledger.rejected_schema(self.part["signals"], self.part["rejected_text"]),
+            "parquet",
+            None,
+        )
+        self._quarantine = self.attempt.create("quarantine", f"{self.prefix}.quarantine.jsonl")
+        self._quarantine_file = open(self._quarantine.temp, "wb")  # noqa: SIM115 (closed in close())
+        if self.part["minhash"]:
+            self._shingles = self.attempt.create("shingles", f"{self.prefix}.shingles.u64")
+            self._shingles_file = open(self._shingles.temp, "wb")  # noqa: SIM115 (closed in close())
+
+    def _add(self, name: str, suffix: str, schema: pa.Schema, kind: str, weigh: str | None) -> None:
+        output = self.attempt.create(name, f"{self.prefix}.{suffix}")
+        self.open[name] = (output, SteadyWriter(output.temp, schema, kind, weigh))
+
+    def quarantine(self, entry: dict[str, Any]) -> None:
+        self._quarantine_file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        self._quarantine.rows += 1
+
+    def reject(self, table: pa.Table, why: pa.StructArray, step: str, shard: str) -> None:
+        if isinstance(why, pa.ChunkedArray):
+            why = why.combine_chunks()
+        for name in ("reason", "value", "threshold", "detail"):
+            table = set_column(table, name, why.field(name))
+        table = set_column(table, "step", pa.array([step] * len(table), pa.string()))
+        table = set_column(table, "shard", pa.array([shard] * len(table), pa.string()))
+        table = set_column(table, "record", table["_record"])
+        self.open["rejects"][1].write(with_signals(table, self.part["signals"]))
+
+    def keep(self, table: pa.Table, shard: str) -> int:
+        """Writes kept rows and their features; returns the bytes of text."""
+        if not len(table):
+            return 0
+        features = self._features(table)
+        table = set_column(table, "_shard", pa.array([shard] * len(table), pa.string()))
+        self.open["docs"][1].write(with_signals(table, self.part["signals"]))
+        self.open["features"][1].write(features)
+        return int(pc.sum(features["bytes"]).as_py())
+
+    def _features(self, table: pa.Table) -> pa.Table:
+        keys = record_keys(table["source"], table["id"])
+        texts = text_hashes(table["text"])
+        table = table.select([c for c in table.schema.names if c != "bytes"])
+        for name, values in (
+            ("key0", keys[:, 0]),
+            ("key1", keys[:, 1]),
+            ("text0", texts[:, 0]),
+            ("text1", texts[:, 1]),
+        ):
+            table = set_column(table, name, pa.array(values, pa.uint64()))
+        table = set_column(table, "chars", pc.cast(pc.utf8_length(table["text"]), pa.int64()))
+        table = set_column(table, "bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
+        if self.part["minhash"]:
+            table = self._sketched(table)
+        return conform(table, features_schema(self.part))
+
+    def _sketched(self, table: pa.Table) -> pa.Table:
+        sketch = self.part["minhash"]
+        bands = Bands(sketch["bands"], sketch["rows"])
+        offsets, values = shingle_sets(table["text"], sketch["shingle"])
+        hashes = band_hashes(signatures(offsets, values, bands.hashes, sketch["seed"]), bands)
+        self._shingles_file.write(values.astype("<u8").tobytes())
+        ends = self.shingles + offsets[1:]
+        self.shingles = int(ends[-1])
+        table = set_column(table, "shingle_end", pa.array(ends, pa.int64()))
+        flat = pa.array(hashes.reshape(-1), pa.uint64())
+        return set_column(table, "bands", pa.FixedSizeListArray.from_arrays(flat, bands.bands))
+
+    def close(self) -> None:
+        for output, writer in self.open.values():
+            writer.close()
+            output.rows = writer.rows
+        self._quarantine_file.close()
+        if self.part["minhash"]:
+            self._shingles_file.close()
+            self._shingles.rows = self.shingles
+
+
+def with_signals(table: pa.Table, names: list[str]) -> pa.Table:
+    """`table` with a struct column `signals` made of its columns `signal.NAME`."""
+    if not names:
+        return table
+    columns = [
+        table[f"signal.{n}"].combine_chunks()
+        if f"signal.{n}" in table.schema.names
+        else pa.nulls(len(table), pa.float64())
+        for n in names
+    ]
+    arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+    return set_column(table, "signals", pa.StructArray.from_arrays(arrays, fields=list(ledger.signal_type(names))))

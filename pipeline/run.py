@@ -1,0 +1,316 @@
+"""The driver: stages in order, each task once, the account at the end.
+
+A run is a loop that can be left at any moment and entered again: what has a manifest is done. The driver keeps
+nothing in memory that it could not read back from ``.work/``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline import ledger, storage
+from pipeline.card import write_card, write_manifest
+from pipeline.commit import finished, read_manifest
+from pipeline.engines import Engine
+from pipeline.errors import RecipeError, RunError
+from pipeline.job import Job, fingerprint
+from pipeline.lease import Lease
+from pipeline.plan import stage_tasks
+from pipeline.recipe import Run
+from pipeline.stage_files import manifests, stage_path
+from pipeline.tasks import job_path
+
+NEVER_SKIPPED = ("refine",)
+"""Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
+
+
+class Reporter(Protocol):
+    """What the driver tells while it works; see `pipeline.progress`."""
+
+    def stage(self, name: str, total: int, done: int, size: int) -> None: ...
+    def task(self, result: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    manifest: dict[str, Any]
+    seconds: float
+    resumed: bool = False
+    already: bool = False
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool = False) -> Outcome:
+    """Makes the corpus, or goes on making it. Errors: RunError; GristmillError from tasks as RunError."""
+    started = time.perf_counter()
+    with Lease(job.output):
+        if fresh:
+            clear(job.output)
+        state = claim(job)
+        done = corpus_manifest(job.output)
+        if done is not None:
+            return Outcome(done, time.perf_counter() - started, already=True)
+        driver = _Driver(job, settings, engine, reporter)
+        final_round = driver.stages()
+        manifest = finish(job, final_round)
+        if not settings.keep_work:
+            sweep(job)
+    return Outcome(manifest, time.perf_counter() - started, resumed=state == "resumed", stage_seconds=driver.seconds)
+
+
+# -- whose folder it is ----------------------------------------------------------------------------
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """What must be the same for a run to go on in its folder."""
+    return {
+        **job.parts(),
+        "input": {shard["path"]: [shard["size"], shard["version"]] for shard in job.shards},
+        "limit": job.limit,
+    }
+
+
+def claim(job: Job) -> str:
+    """Makes the output folder this job's, or finds that it is. Returns 'new' or 'resumed'. Errors: RunError."""
+    path = job_path(job.output)
+    if storage.exists(path):
+        theirs = json.loads(storage.read_bytes(path))["identity"]
+        changed = differences(theirs, json.loads(json.dumps(identity(job))))
+        if changed:
+            raise RecipeError(_mixed(job, changed))
+        _write_job(job)
+        return "resumed"
+    strangers = [f.path for f in storage.list_files(job.output) if "/.work/" not in f.path.replace("\\", "/")]
+    if strangers:
+        raise RecipeError(
+            f"The output folder {job.output} is not empty and no run of gristmill made it ({strangers[0]} is there). "
+            "Give another output.path, or empty the folder."
+        )
+    _write_job(job)
+    return "new"
+
+
+def _write_job(job: Job) -> None:
+    storage.write_bytes(
+        job_path(job.output),
+        json.dumps({"identity": identity(job), "job": json.loads(job.as_json())}, ensure_ascii=False).encode(),
+    )
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two JSON values differ: 'near.threshold: 0.8 -> 0.7'."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [line for i, (a, b) in enumerate(zip(old, new)) for line in differences(a, b, f"{path}.{i}")]
+    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _mixed(job: Job, changed: list[str]) -> str:
+    first = {
+        "refine": "everything is done again",
+        "input": "everything is done again",
+        "limit": "everything is done again",
+    }
+    first |= {"near": "all from match on is done again", "publish": "all from resolve on is done again"}
+    hit = {line.split(".")[0].split(":")[0] for line in changed}
+    effect = next(text for part, text in first.items() if part in hit)
+    done = "holds a finished corpus" if corpus_manifest(job.output) else "holds an unfinished run"
+    lines = "\n".join(f"  {line}" for line in changed[:8])
+    more = f"\n  ... and {len(changed) - 8} more" if len(changed) > 8 else ""
+    return (
+        f"The folder {job.output} {done} of another recipe, input or version:\n{lines}{more}\n"
+        f"With these changes {effect}; two recipes are never mixed in one folder.\n"
+        "Give another output.path (--output), or start over here with --fresh."
+    )
+
+
+def corpus_manifest(output: str) -> dict[str, Any] | None:
+    """manifest.json of a finished run, or None."""
+    path = storage.join(output, "manifest.json")
+    return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
+
+
+def clear(output: str) -> None:
+    """Removes everything a run of gristmill put into the folder, and nothing else."""
+    if not storage.exists(job_path(output)):
+        return
+    old = json.loads(storage.read_bytes(job_path(output)))["job"]
+    for name in ("manifest.json", "README.md"):
+        storage.delete(storage.join(output, name))
+    for folder in (*old["publish"]["splits"], "rejected", "quarantine", ".work/manifests", ".work/stages"):
+        storage.delete_tree(storage.join(output, folder))
+    _sweep_stages(output)
+    storage.delete(job_path(output))
+
+
+# -- the stages ------------------------------------------------------------------------------------
+
+
+class _Driver:
+    def __init__(self, job: Job, settings: Run, engine: Engine, reporter: Reporter) -> None:
+        self.job = job
+        self.settings = settings
+        self.engine = engine
+        self.reporter = reporter
+        self.seconds: dict[str, float] = {}
+        self._job_hash = fingerprint(job.as_json())
+
+    def stages(self) -> int:
+        """Runs every stage; returns the number of the last resolve round."""
+        refined = self.stage("refine", [])
+        banded = self.stage("band", [refined])
+        matched = self.stage("match", [refined, banded])
+        upstream, number = [refined, matched], 0
+        while True:
+            resolved = self.stage(f"resolve-{number}", upstream)
+            if not manifests(self.job.output, f"resolve-{number}")[0]["counts"]["heldout"]:
+                break
+            upstream = [*upstream, resolved, self.stage(f"probe-{number}", [refined, resolved])]
+            number += 1
+        dealt = self.stage(f"deal-{number}", [refined, resolved])
+        self.stage(f"publish-{number}", [dealt])
+        return number
+
+    def stage(self, name: str, upstream: list[str]) -> str:
+        """Does what is left of a stage; returns the hash of its manifests."""
+        started = time.perf_counter()
+        specs = stage_tasks(self.job, name, upstream)
+        stage = specs[0]["stage"] if specs else name.split("-")[0]
+        there = finished(self.job.output, stage)
+        todo = [spec | {"job": self._job_hash} for spec in specs if spec["task"] not in there]
+        sizes = {spec["task"]: sum(shard["size"] for shard in spec.get("shards", [])) for spec in specs}
+        self.reporter.stage(stage, len(specs), len(specs) - len(todo), sum(sizes[spec["task"]] for spec in todo))
+        self._work_off(todo, sizes)
+        found = [read_manifest(self.job.output, stage, spec["task"]) for spec in specs]
+        text = json.dumps(found, ensure_ascii=False, sort_keys=True)
+        storage.write_bytes(stage_path(self.job.output, stage), text.encode())
+        self.seconds[stage] = time.perf_counter() - started
+        return fingerprint([[m["task"], [o["sha256"] for o in m["outputs"]]] for m in found if m])
+
+    def _work_off(self, todo: list[dict[str, Any]], sizes: dict[str, int]) -> None:
+        """Runs tasks until each is done; a failed one is tried again up to the recipe's number of attempts."""
+        failures: dict[str, int] = {}
+        waiting = todo
+        while waiting:
+            specs, waiting = {spec["task"]: spec for spec in waiting}, []
+            for result in self.engine.map(list(specs.values())):
+                spec = specs[result["task"]]
+                if result["ok"]:
+                    self.reporter.task({**result, "size": sizes[result["task"]]})
+                    continue
+                failures[result["task"]] = failures.get(result["task"], 0) + 1
+                waiting.append(self._after_failure(spec, result, failures[result["task"]]))
+
+    def _after_failure(self, spec: dict[str, Any], result: dict[str, Any], failures: int) -> dict[str, Any]:
+        """The spec to try next. Errors: RunError if there is none."""
+        if result.get("died") and spec["stage"] in NEVER_SKIPPED:
+            return self._set_aside(spec, result["error"])
+        if failures < self.settings.attempts and not result.get("died"):
+            self.reporter.note(f"{spec['stage']} task {spec['index']} failed, trying again: {result['error']}")
+            return spec
+        trace = f"\n{result['trace']}" if result["trace"] else ""
+        raise RunError(
+            f"{spec['stage']} task {spec['index']} failed {failures} times: {result['error']}{trace}\n"
+            f"What is done is kept in {storage.join(self.job.output, '.work')}; the same command goes on from there."
+        )
+
+    def _set_aside(self, spec: dict[str, Any], error: str) -> dict[str, Any]:
+        """The spec without the shard that its worker died on."""
+        given_up = dict(spec.get("give_up", {}))
+        mark = storage.join(self.job.output, ".work", "attempts", f"{spec['task']}.shard")
+        dying = storage.read_bytes(mark).decode() if storage.exists(mark) else ""
+        left = [shard["path"] for shard in spec["shards"] if shard["path"] not in given_up]
+        culprit = dying if dying in left else left[0]
+        self.reporter.note(f"{culprit} is quarantined: {error}")
+        return {**spec, "give_up": {**given_up, culprit: error}, "session": f"retry-{time.time_ns():x}"}
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+def finish(job: Job, final_round: int) -> dict[str, Any]:
+    """Proves the account and writes README.md and, last, manifest.json."""
+    manifest = summary(job, final_round)
+    write_card(job, manifest)
+    write_manifest(job, manifest)
+    return manifest
+
+
+def summary(job: Job, final_round: int) -> dict[str, Any]:
+    """The run's manifest from the manifests of its stages. Asserts the account."""
+    refined, resolved = manifests(job.output, "refine"), manifests(job.output, f"resolve-{final_round}")[0]["counts"]
+    dealt, published = manifests(job.output, "deal"), manifests(job.output, "publish")
+    account = ledger.new_account()
+    for manifest in refined:
+        ledger.add(account, manifest["counts"]["account"])
+    for manifest in dealt:
+        ledger.add(account, {"read": 0, "kept": 0, "quarantined": 0, "rejected": manifest["counts"]["rejected"]})
+    account["kept"] = sum(manifest["counts"]["rows"] for manifest in published)
+    ledger.assert_balanced(account, "the run")
+    if account["kept"] != resolved["kept"]:
+        raise AssertionError(f"resolve kept {resolved['kept']} documents, {account['kept']} were written")
+    matched = [manifest["counts"] for manifest in manifests(job.output, "match")]
+    probes = [m["counts"]["pairs"] for number in range(final_round) for m in manifests(job.output, f"probe-{number}")]
+    files = [o for m in (*published, *dealt) for o in m["outputs"] if not o["path"].startswith(".work/")]
+    shards = [shard for manifest in refined for shard in manifest["counts"]["shards"]]
+    return {
+        "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
+        "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
+        "splits": {name: found["rows"] for name, found in resolved["splits"].items()},
+        "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
+        "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
+        "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
+        "shards": {
+            "read": len(shards),
+            "quarantined": {s["shard"]: s["quarantined"] for s in shards if "quarantined" in s},
+            "damaged": {s["shard"]: s["damaged"] for s in shards if "damaged" in s},
+        },
+        "bytes": {"read": sum(m["counts"]["bytes"] for m in refined), "kept": sum(found["bytes"] for found in resolved["splits"].values())},
+        "dedup": {
+            "threshold": job.near["threshold"], "shingle": job.refine["minhash"]["shingle"] if job.refine["minhash"] else None,
+            "pairs_compared": sum(m["compared"] for m in matched), "pairs_proven": resolved["pairs"],
+            "pairs_left_uncompared": sum(m["uncompared"] for m in matched), "split_probes": sum(probes), "repeated_ids": resolved["repeated_ids"],
+        },
+        "recipe": job.recipe,
+        "steps": [*(step["name"] for step in job.refine["steps"]), *job.near["names"].values()],
+        "versions": {"gristmill": job.refine["code"], "pyarrow": job.refine["arrow"]},
+        "input": [{"path": shard["name"], "bytes": shard["size"]} for shard in job.shards],
+    }  # fmt: skip
+
+
+def _summed(counts: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, n in part.items():
+            total[name] = total.get(name, 0) + n
+    return dict(sorted(total.items()))
+
+
+def sweep(job: Job) -> None:
+    """Removes what only the run itself needed; `.work/job.json` stays, so that the folder knows its recipe."""
+    for folder in ("manifests", "stages"):
+        storage.delete_tree(storage.join(job.work, folder))
+    _sweep_stages(job.output)
+
+
+def _sweep_stages(output: str) -> None:
+    for folder in ("refine", "band", "match", "deal", "tmp", "attempts"):
+        storage.delete_tree(storage.join(output, ".work", folder))
+    number = 0
+    while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):
+        for kind in ("resolve", "probe"):
+            storage.delete_tree(storage.join(output, ".work", f"{kind}-{number}"))
+        number += 1

@@ -1,0 +1,425 @@
+"""The steps of a recipe: checked, resolved to plain data, and built into row steps.
+
+In:  ``{"keep": "gopher_quality", "where": {"lang": "en"}}`` (an item of the recipe's list)
+Out: ``RowStep(name="04.keep.gopher_quality", kind="rules", options={"rules": [["word_count", 50, 100000], ...]}, where={"lang": ["en"]})``
+     and, for the stages, ``build(row_step) -> step(table) -> (table, reasons)``
+
+A resolved step is JSON: it travels to workers and into the fingerprint of a task. Dedup steps need
+other documents and are no row steps; `pipeline.near` does them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+
+import filters
+from dedup.minhash import Bands, choose_bands
+from filters.rules import Rule, keep_rules, load_rule_set
+from filters.step import Step, all_kept, set_column
+from pipeline import HOME
+from pipeline.errors import RecipeError
+from pipeline.recipe import Model, Texts, letter
+from pipeline.source import Path as KeyPath
+from pipeline.source import Source, nearest
+
+RULE_SETS = HOME / "configs" / "rules"
+KINDS = ("extract", "edit", "keep", "datatrove", "dedup")
+
+
+@dataclass(frozen=True)
+class RowStep:
+    """One step that looks at a document alone. `options` and `where` are plain JSON values."""
+
+    name: str
+    kind: Literal["extract", "edit", "language", "rules", "datatrove"]
+    options: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, list[str]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Policy(Model):
+    """Which document of a group of duplicates stays: the longest, the newest, the best by a signal, by source."""
+
+    best: str | None = None
+    source: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Policy:
+        if (self.best is None) == (self.source is None):
+            raise ValueError("expected longest, newest, {best: SIGNAL} or {source: [FIRST, SECOND, ...]}")
+        return self
+
+
+Keep = Literal["longest", "newest"] | Policy
+
+
+class Exact(Model):
+    """Removes documents whose normalised text is equal to another's."""
+
+    keep: Keep = "longest"
+
+
+class MinHash(Model):
+    """Removes documents whose shingle set has a Jaccard similarity at or above the threshold with a kept one."""
+
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    keep: Keep = "longest"
+    recall: float = Field(default=0.99, gt=0, lt=1)
+    bands: int | None = Field(default=None, ge=1)
+    rows: int | None = Field(default=None, ge=1)
+    shingle: int = Field(default=5, ge=1)
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _both(self) -> MinHash:
+        if (self.bands is None) != (self.rows is None):
+            raise ValueError("bands and rows are given together, or neither (then recall chooses them)")
+        return self
+
+    def chosen(self) -> Bands:
+        """The bands and rows in use: the given ones, or those that reach the recall at the threshold."""
+        if self.bands is not None and self.rows is not None:
+            return Bands(self.bands, self.rows)
+        return choose_bands(self.threshold, self.recall)
+
+
+DEDUP: dict[str, type[Model]] = {"exact": Exact, "minhash": MinHash}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """All steps of a recipe, resolved."""
+
+    rows: list[RowStep]
+    exact: Exact | None
+    minhash: MinHash | None
+    names: dict[str, str]
+
+    @property
+    def keep(self) -> Keep | None:
+        """The one policy of this recipe's dedup, None without dedup."""
+        for step in (self.minhash, self.exact):
+            if step is not None and "keep" in step.model_fields_set:
+                return step.keep
+        return "longest" if self.names else None
+
+
+def parse_steps(items: list[Any], source: Source) -> Steps:
+    """Checks and resolves the recipe's list. Errors: RecipeError naming file, line, key and the nearest known name."""
+    rows: list[RowStep] = []
+    dedup: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    for number, item in enumerate(items):
+        path: KeyPath = ("steps", number)
+        kind, body, where = _opened(item, path, source)
+        if kind == "dedup":
+            _add_dedup(dedup, body, where, path, source)
+            names |= {kind: f"{number + 1:02d}.dedup.{kind}" for kind in dedup if kind not in names}
+            continue
+        if dedup:
+            raise _error(
+                source,
+                path,
+                f"'{kind}' stands after dedup: a later step could drop or change the document that others were removed for. Put the dedup steps last.",
+            )
+        rows += _row_steps(kind, body, where, number, source)
+    _refuse_repeats(rows, source)
+    exact, minhash = dedup.get("exact"), dedup.get("minhash")
+    if (
+        exact
+        and minhash
+        and exact.keep != minhash.keep
+        and {"keep"} <= exact.model_fields_set & minhash.model_fields_set
+    ):
+        raise _error(
+            source,
+            ("steps",),
+            "exact and minhash keep by different policies; one order decides about all duplicates. Give keep once.",
+        )
+    return Steps(rows, exact, minhash, names)
+
+
+def _opened(item: Any, path: KeyPath, source: Source) -> tuple[str, Any, dict[str, list[str]]]:
+    """One item -> (kind, body, where)."""
+    if isinstance(item, str):
+        item = {item: {}}
+    if not isinstance(item, dict):
+        raise _error(source, path, f"a step is a mapping such as '- keep: gopher_quality'; this one is {item!r}")
+    kinds = [key for key in item if key != "where"]
+    for key in kinds:
+        if key not in KINDS:
+            raise _error(source, (*path, key), f"unknown step '{key}'{nearest(key, KINDS)} (known: {', '.join(KINDS)})")
+    if len(kinds) != 1:
+        raise _error(
+            source,
+            path,
+            f"a step has one of {', '.join(KINDS)} (and, if wanted, where); this one has {', '.join(kinds) or 'none'}. Give each its own '- '.",
+        )
+    return kinds[0], item[kinds[0]], _where(item.get("where", {}), (*path, "where"), source)
+
+
+def _where(where: Any, path: KeyPath, source: Source) -> dict[str, list[str]]:
+    if not isinstance(where, dict):
+        raise _error(source, path, f"'where' is {where!r}; expected a mapping such as {{lang: en}}")
+    for column, values in where.items():
+        if column not in ("lang", "source"):
+            raise _error(
+                source,
+                (*path, column),
+                f"'where' knows lang and source, not '{column}'{nearest(column, ['lang', 'source'])}",
+            )
+        if not all(isinstance(v, str) for v in (values if isinstance(values, list) else [values])):
+            raise _error(source, (*path, column), f"'where.{column}' is {values!r}; expected a name or a list of names")
+    return {column: [values] if isinstance(values, str) else list(values) for column, values in where.items()}
+
+
+def _add_dedup(dedup: dict[str, Any], body: Any, where: dict[str, list[str]], path: KeyPath, source: Source) -> None:
+    if isinstance(body, str):
+        body = {body: {}}
+    if not isinstance(body, dict) or not body:
+        raise _error(source, path, "dedup is a mapping such as {minhash: {threshold: 0.8}} or {exact: {}}")
+    if where:
+        raise _error(source, (*path, "where"), "dedup compares all documents; it takes no where")
+    for kind, options in body.items():
+        place = (*path, "dedup", kind)
+        if kind not in DEDUP:
+            raise _error(source, place, f"unknown dedup '{kind}'{nearest(kind, DEDUP)} (known: {', '.join(DEDUP)})")
+        if kind in dedup:
+            raise _error(source, place, f"dedup {kind} stands twice; once is all it takes")
+        try:
+            dedup[kind] = DEDUP[kind].model_validate(options or {})
+        except ValidationError as error:
+            raise RecipeError(letter(error, source, place, DEDUP[kind])) from None
+
+
+def _row_steps(kind: str, body: Any, where: dict[str, list[str]], number: int, source: Source) -> list[RowStep]:
+    path: KeyPath = ("steps", number, kind)
+    prefix = f"{number + 1:02d}.{kind}"
+    if kind == "extract":
+        from filters.extract import extract
+
+        return [RowStep(prefix, "extract", _options(extract, body or {}, path, source), where)]
+    if kind == "datatrove":
+        return [RowStep(f"{prefix}.{_datatrove_name(body, path, source)}", "datatrove", body, where)]
+    bodies = {body: None} if isinstance(body, str) else body
+    if not isinstance(bodies, dict) or not bodies:
+        raise _error(source, path, f"'{kind}' is {body!r}; expected a name or a mapping of names to options")
+    if kind == "edit":
+        return [_edit(name, options, prefix, where, path, source) for name, options in bodies.items()]
+    return _keeps(bodies, prefix, where, path, source)
+
+
+def _edit(name: str, options: Any, prefix: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:
+    known = filters.EDITS
+    if name not in known:
+        raise _error(
+            source, (*path, name), f"unknown edit '{name}'{nearest(name, known)} (known: {', '.join(sorted(known))})"
+        )
+    checked = _options(known[name].function, options or {}, (*path, name), source)
+    return RowStep(f"{prefix}.{name}", "edit", {"edit": name, "options": checked}, where)
+
+
+def _keeps(
+    bodies: dict[str, Any], prefix: str, where: dict[str, list[str]], path: KeyPath, source: Source
+) -> list[RowStep]:
+    """`keep` bodies in order; neighbouring single rules become one step."""
+    steps: list[RowStep] = []
+    loose: list[list[Any]] = []
+    sets = rule_sets()
+    for name, options in bodies.items():
+        place = (*path, name)
+        if name in filters.SIGNALS:
+            loose.append(_rule(name, options, place, source))
+        elif name == "language":
+            steps.append(_language(options, f"{prefix}.language", where, place, source))
+        elif name in sets:
+            steps.append(
+                RowStep(f"{prefix}.{name}", "rules", {"rules": _rule_set(sets[name], options, place, source)}, where)
+            )
+        else:
+            known = ["language", *sets, *filters.SIGNALS]
+            raise _error(
+                source,
+                place,
+                f"no signal or rule set is called '{name}'{nearest(name, known)} ('gristmill signals' lists them)",
+            )
+    if loose:
+        name = loose[0][0] if len(loose) == 1 else "rules"
+        steps.append(RowStep(f"{prefix}.{name}", "rules", {"rules": loose}, where))
+    return steps
+
+
+def _rule(signal: str, bounds: Any, path: KeyPath, source: Source) -> list[Any]:
+    """One rule as [signal, min, max]."""
+    if not isinstance(bounds, dict) or not bounds:
+        raise _error(source, path, f"'{signal}' is {bounds!r}; expected {{min: NUMBER}}, {{max: NUMBER}} or both")
+    for side, bound in bounds.items():
+        if side not in ("min", "max"):
+            raise _error(
+                source, (*path, side), f"'{signal}' has min and max, not '{side}'{nearest(side, ['min', 'max'])}"
+            )
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not math.isfinite(bound):
+            raise _error(source, (*path, side), f"'{signal}.{side}' is {bound!r}; expected a number")
+    low, high = bounds.get("min"), bounds.get("max")
+    if low is not None and high is not None and low > high:
+        raise _error(source, path, f"'{signal}' has min {low} above max {high}: no document could stay")
+    return [signal, low, high]
+
+
+def _rule_set(file: Path, overrides: Any, path: KeyPath, source: Source) -> list[list[Any]]:
+    rules = {rule.signal: [rule.signal, rule.min, rule.max] for rule in load_rule_set(file).rules}
+    if overrides is not None and not isinstance(overrides, dict):
+        raise _error(
+            source,
+            path,
+            f"'{path[-1]}' is {overrides!r}; expected nothing, or a mapping of its signals to other bounds",
+        )
+    for signal, bounds in (overrides or {}).items():
+        if signal not in rules:
+            raise _error(
+                source,
+                (*path, signal),
+                f"the rule set {file.stem} has no '{signal}'{nearest(signal, rules)} (it has {', '.join(rules)})",
+            )
+        rules[signal] = _rule(signal, bounds, (*path, signal), source)
+    return list(rules.values())
+
+
+def _language(options: Any, name: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:
+    from filters.language import language
+
+    checked = _options(language, options or {}, path, source)
+    model = checked.get("model")
+    try:
+        language(**checked)
+    except (ValueError, OSError) as error:
+        raise _error(source, path, str(error)) from None
+    if model is not None:
+        checked["model_sha256"] = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    return RowStep(name, "language", checked, where)
+
+
+def _datatrove_name(body: Any, path: KeyPath, source: Source) -> str:
+    from filters.datatrove import datatrove_step
+
+    if not isinstance(body, dict):
+        raise _error(source, path, "datatrove is a mapping such as {filter: GopherQualityFilter, min_doc_words: 50}")
+    try:
+        datatrove_step(**body)
+    except (ValueError, TypeError, ImportError) as error:
+        raise _error(source, path, str(error)) from None
+    return str(body.get("filter") or body.get("formatter")).rsplit(".", 1)[-1]
+
+
+def _options(function: Callable[..., Any], given: Any, path: KeyPath, source: Source) -> dict[str, Any]:
+    """`given` checked against the keyword-only parameters of `function`, defaults filled in."""
+    model = _options_model(function)
+    try:
+        return model.model_validate(given).model_dump(mode="json")
+    except ValidationError as error:
+        raise RecipeError(letter(error, source, path, model)) from None
+
+
+def _options_model(function: Callable[..., Any]) -> type[Any]:
+    hints = typing.get_type_hints(function)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            kind = Texts if hints[name] == list[str] else hints[name]
+            # `in` and `with` are words of Python: the parameter carries a trailing underscore
+            fields[name] = (kind, Field(default, alias=name.rstrip("_")) if name.endswith("_") else default)
+    return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _refuse_repeats(rows: list[RowStep], source: Source) -> None:
+    seen: dict[str, str] = {}
+    for step in rows:
+        identity = repr((step.kind, step.options, step.where))
+        if identity in seen:
+            path: KeyPath = ("steps", int(step.name[:2]) - 1)
+            raise _error(source, path, f"'{step.name}' does the same as '{seen[identity]}' above; once is all it takes")
+        seen[identity] = step.name
+
+
+def rule_sets() -> dict[str, Path]:
+    """Name -> file of every rule set in configs/rules/."""
+    return {file.stem: file for file in sorted(RULE_SETS.glob("*.yaml"))}
+
+
+def _error(source: Source, path: KeyPath, message: str) -> RecipeError:
+    return RecipeError(f"{source.where(path)}: {message}")
+
+
+# -- from data to a function -----------------------------------------------------------------------
+
+
+def build(step: RowStep, record: bool) -> Step:
+    """The function that does `step`; `record` keeps what its rules measured as columns `signal.NAME`."""
+    function = _function(step, record)
+    return _only_where(function, step.where) if step.where else function
+
+
+def _function(step: RowStep, record: bool) -> Step:
+    options = {name: value for name, value in step.options.items() if name != "model_sha256"}
+    if step.kind == "extract":
+        from filters.extract import extract
+
+        return extract(**options)
+    if step.kind == "language":
+        from filters.language import language
+
+        return language(**options)
+    if step.kind == "datatrove":
+        from filters.datatrove import datatrove_step
+
+        return datatrove_step(**options)
+    if step.kind == "rules":
+        return keep_rules([Rule(*rule) for rule in options["rules"]], record=record)
+    edit = filters.EDITS[options["edit"]].function
+
+    def mend(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+        return set_column(table, "text", edit(filters.Texts(table["text"]), **options["options"])), all_kept(len(table))
+
+    return mend
+
+
+def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
+    """`step` on the rows that `where` names; the others stay as they are."""
+
+    def some(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+        mask = np.ones(len(table), dtype=bool)
+        for column, values in where.items():
+            chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
+            mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+        if mask.all():
+            return step(table)
+        if not mask.any():
+            return table, all_kept(len(table))
+        inside, reasons = step(table.filter(pa.array(mask)))
+        outside = table.filter(pa.array(~mask))
+        together = pa.concat_tables([inside, outside], promote_options="default")
+        order = np.empty(len(table), dtype=np.int64)
+        order[np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])] = np.arange(len(table))
+        all_reasons = pa.concat_arrays([_one_array(reasons), all_kept(len(outside))])
+        return together.take(pa.array(order)), all_reasons.take(pa.array(order))
+
+    return some
+
+
+def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -1,0 +1,106 @@
+"""Tables written so that the bytes depend on the rows alone, not on the batches they came in.
+
+`SteadyWriter` cuts what it is given into pieces by a rule on the rows themselves and hands each piece to
+Parquet (one row group) or Arrow IPC (one record batch).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+ROWS = 2048
+BYTES = 16 << 20
+ZSTD_LEVEL = 3
+
+
+class SteadyWriter:
+    """Writes tables of one schema; a piece ends at ROWS rows or where its `weigh` column reaches BYTES bytes."""
+
+    def __init__(self, path: str, schema: pa.Schema, kind: str = "parquet", weigh: str | None = None) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._weigh = weigh
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self._sink: Any = _open(path, schema, kind)
+
+    def write(self, table: pa.Table) -> None:
+        """Appends rows; columns are put in the schema's order and cast to its types."""
+        if not len(table):
+            return
+        table = conform(table, self.schema)
+        self.rows += len(table)
+        start = 0
+        for end in self._cuts(table):
+            self._take(table.slice(start, end - start))
+            self._flush()
+            start = end
+        if start < len(table):
+            self._take(table.slice(start))
+
+    def close(self) -> None:
+        self._flush()
+        self._sink.close()
+
+    def _cuts(self, table: pa.Table) -> list[int]:
+        """Row numbers in `table` at which a piece ends, given what is pending."""
+        weights = _byte_lengths(table[self._weigh]) if self._weigh else np.zeros(len(table), dtype=np.int64)
+        cuts, rows, size = [], self._pending_rows, self._pending_bytes
+        cumulative = np.cumsum(weights)
+        start = 0
+        while start < len(table):
+            before = cumulative[start - 1] if start else 0
+            by_rows = start + ROWS - rows
+            by_bytes = int(np.searchsorted(cumulative, before + BYTES - size)) + 1
+            end = min(by_rows, by_bytes)
+            if end > len(table):
+                break
+            cuts.append(end)
+            start, rows, size = end, 0, 0
+        return cuts
+
+    def _take(self, piece: pa.Table) -> None:
+        self._pending.append(piece)
+        self._pending_rows += len(piece)
+        if self._weigh:
+            self._pending_bytes += int(_byte_lengths(piece[self._weigh]).sum())
+
+    def _flush(self) -> None:
+        if self._pending:
+            table = pa.concat_tables(self._pending).combine_chunks()
+            self._sink.write_table(table)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+
+def _open(path: str, schema: pa.Schema, kind: str) -> Any:
+    if kind == "parquet":
+        return pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6")
+    return pa.ipc.new_file(path, schema)
+
+
+def _byte_lengths(column: pa.ChunkedArray) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(column), 0).to_numpy().astype(np.int64)
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the columns of `schema`; one that is missing is null."""
+    arrays = []
+    for column in schema:
+        if column.name in table.schema.names:
+            arrays.append(table[column.name].cast(column.type))
+        else:
+            arrays.append(pa.nulls(len(table), column.type))
+    return pa.table(arrays, schema=schema)
+
+
+def read_arrow(path: str) -> pa.Table:
+    """All record batches of a local Arrow IPC file, memory-mapped."""
+    with pa.memory_map(path) as source:
+        return pa.ipc.open_file(source).read_all()

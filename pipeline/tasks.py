@@ -1,0 +1,70 @@
+"""One task: the function that both engines call, wherever they call it.
+
+In:  ``{"stage": "match", "task": "<id>", "index": 4, "output": "out/web", "job": "<fingerprint>", ...}`` (JSON)
+Out: ``{"stage", "task", "index", "ok": true, "counts": {...}, "seconds": 1.2}`` or ``{"ok": false, "error", "fatal"}``
+
+It never raises for what can happen to a task: the engine moves result rows, the driver judges them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from pipeline import near, storage
+from pipeline.commit import Attempt, attempt, read_manifest
+from pipeline.deal import deal, publish
+from pipeline.errors import GristmillError
+from pipeline.job import Job
+from pipeline.refine import refine
+from pipeline.resolve import resolve
+
+Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
+
+STAGES: dict[str, Stage] = {
+    "refine": refine,
+    "band": near.band,
+    "match": near.match,
+    "resolve": resolve,
+    "probe": near.probe,
+    "deal": deal,
+    "publish": publish,
+}
+
+
+def job_path(output: str) -> str:
+    return storage.join(output, ".work", "job.json")
+
+
+@functools.lru_cache(maxsize=2)
+def _job(output: str, fingerprint: str) -> Job:
+    return Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
+
+
+def run_task(spec: dict[str, Any]) -> dict[str, Any]:
+    """Does one task and commits it. A task whose manifest stands already is not done again."""
+    started = time.perf_counter()
+    result = {"stage": spec["stage"], "task": spec["task"], "index": spec["index"]}
+    try:
+        job = _job(spec["output"], spec["job"])
+        manifest = read_manifest(job.output, spec["stage"], spec["task"])
+        if manifest is None:
+            with attempt(job.output, spec["stage"], spec["task"], spec["index"]) as trial:
+                counts = STAGES[spec["stage"].split("-")[0]](job, spec, trial)
+                manifest = trial.commit(counts)
+        return {**result, "ok": True, "counts": manifest["counts"], "seconds": time.perf_counter() - started}
+    except GristmillError as error:
+        return {**result, "ok": False, "error": str(error), "trace": "", "seconds": time.perf_counter() - started}
+    except Exception as error:
+        trace = traceback.format_exc(limit=-4)
+        return {
+            **result,
+            "ok": False,
+            "error": f"{type(error).__name__}: {error}",
+            "trace": trace,
+            "seconds": time.perf_counter() - started,
+        }

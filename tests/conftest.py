@@ -1,0 +1,25 @@
+"""Shared fixtures: where the real data lies, and the S3 endpoint of the suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from s3_server import s3_bucket, s3_server  # noqa: F401 (fixtures)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The developers' data folder beside the checkout, or a loud skip."""
+    folder = CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"SKIPPED FOR WANT OF DATA: {folder} is not there (it lies beside a developer's checkout)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_data() -> Path:
+    """The small real data that ships in the repository."""
+    return CHECKOUT / "tests" / "data"
