@@ -73,8 +73,8 @@ def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, tw
 
 
 def _first_independent_set(n: int, ends: np.ndarray) -> np.ndarray:
-    """bool (n,): nodes kept. `ends` (m, 2): the better first. All edges whose better end is a node's better
-    are done when its own turn comes, so one pass decides."""
+    """bool (n,): nodes kept. `ends` (m, 2): the better first. Edges go in the
+    order of their better ends, so whatever could remove a node has its turn before it: one pass decides."""
     alive = bytearray(b"\1") * n
     ends = ends[np.argsort(ends[:, 0], kind="stable")]
     for better, worse in zip(ends[:, 0].tolist(), ends[:, 1].tolist()):
@@ -93,7 +93,7 @@ def _keepers(n: int, alive: np.ndarray, ends: np.ndarray, weights: np.ndarray) -
     removed, beside, weights = removed[use], beside[use], weights[use]
     best_last = np.lexsort((-beside, weights, removed))
     keeper, similarity = np.arange(n), np.full(n, np.nan)
-    # of repeated indices numpy keeps the last assignment; made explicit by taking the last of each run
+    # the last of each run is the most similar neighbour, the best-ranked of equally similar ones
     last = np.flatnonzero(np.append(removed[best_last][1:] != removed[best_last][:-1], len(removed) > 0))
     chosen = best_last[last]
     keeper[removed[chosen]], similarity[removed[chosen]] = beside[chosen], weights[chosen]

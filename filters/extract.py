@@ -12,7 +12,7 @@ frames, PDF and other documents.
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -53,6 +53,8 @@ SKIP = [
     ".printfooter",
     ".catlinks",
 ]
+
+MENU_LEVELS = 3  # resiliparse 1.0: a <ul> at most so far below <body> is a menu
 
 
 def extract(*, engine: Literal["resiliparse"] = "resiliparse", main_content: bool = True) -> Step:
@@ -136,10 +138,14 @@ def _ascii_head(page: bytes) -> bytes:
 
 def _resiliparse(main_content: bool) -> Callable[[str], str]:
     from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLTree
 
     def to_text(html: str) -> str:
+        tree = HTMLTree.parse(html)
+        if main_content:
+            _save_lists(tree)
         return extract_plain_text(
-            html,
+            tree,
             preserve_formatting=True,  # paragraphs and lines are what the line and paragraph rules look at
             main_content=main_content,
             list_bullets=True,  # "bullet_line_ratio" needs them
@@ -153,6 +159,29 @@ def _resiliparse(main_content: bool) -> Callable[[str], str]:
         )
 
     return to_text
+
+
+def _save_lists(tree: Any) -> None:
+    """Put each list of text that stands close to <body> a few levels deeper, in place.
+
+    resiliparse takes every <ul> up to three levels below <body> for a menu. On the pages of mozilla/readability that is one
+    list item of the main content in six. A menu's text is links; so lists whose text is mostly not in links are saved.
+    """
+    for found in tree.document.query_selector_all("ul"):
+        level, node = 0, found
+        while node is not None and node.tag != "body":
+            level, node = level + 1, node.parent
+        text = len(found.text)
+        linked = sum(len(link.text) for link in found.query_selector_all("a"))
+        if node is None or level > MENU_LEVELS or 2 * linked >= text:
+            continue
+        outer = inner = tree.create_element("div")
+        for _ in range(MENU_LEVELS - level):
+            deeper = tree.create_element("div")
+            inner.append_child(deeper)
+            inner = deeper
+        found.parent.insert_before(outer, found)
+        inner.append_child(found)
 
 
 def tidy(text: str) -> str:

@@ -17,7 +17,7 @@ HOME = Path(__file__).resolve().parent.parent
 
 def _refuse_foreign_rooms() -> None:
     """Our import packages have everyday names; a working directory can hide them behind its own."""
-    for room in ("filters", "dedup"):
+    for room in ("filters", "dedup", "kernels"):
         spec = importlib.util.find_spec(room)
         places = [Path(p).resolve() for p in (spec.submodule_search_locations or [])] if spec else []
         if places != [HOME / room]:

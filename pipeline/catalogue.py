@@ -31,6 +31,7 @@ def catalogue() -> dict[str, Any]:
 
 
 def catalogue_text(found: dict[str, Any]) -> str:
+    """The catalogue as lines for a terminal."""
     lines = ["Signals (keep: {NAME: {min: ..., max: ...}})", ""]
     family = None
     for entry in found["signals"]:

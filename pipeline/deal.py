@@ -15,7 +15,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import orjson
@@ -169,13 +169,13 @@ def _zstd(path: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _gzip(path: str) -> Iterator[BinaryIO]:
+def _gzip(path: str) -> Iterator[gzip.GzipFile]:
     # no file name and no time in the header: the same rows are the same bytes
     with (
         open(path, "wb") as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as sink,
     ):
-        yield sink  # type: ignore[misc]
+        yield sink
 
 
 def _write_parquet(table: pa.Table, path: str) -> None:
@@ -215,6 +215,6 @@ def _lines(path: str, kind: str) -> Iterator[bytes]:
 
             yield from io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
         elif kind == "jsonl.gz":
-            yield from gzip.GzipFile(fileobj=file)  # type: ignore[misc]
+            yield from gzip.GzipFile(fileobj=file)
         else:
             yield from file

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import types
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def fingerprint(value: Any) -> str:
 def code_version() -> str:
     """'0.1.0+1a2b3c4d': the release and a hash of the code that decides about bytes."""
     digest = hashlib.blake2b(digest_size=4)
-    for room in ("pipeline", "filters", "dedup"):
+    for room in ("pipeline", "filters", "dedup", "kernels"):
         for file in sorted((HOME / room).rglob("*.py")):
             digest.update(file.relative_to(HOME).as_posix().encode() + b"\0" + file.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
@@ -113,6 +114,7 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
     return {
         "code": code_version(),
         "arrow": pa.__version__,
+        "unicode": unicodedata.unidata_version,
         "inputs": [_columns(entry) for entry in recipe.input],
         "steps": [step.as_json() for step in steps.rows],
         "signals": asked,
@@ -154,8 +156,12 @@ def _columns(entry: Input) -> dict[str, Any]:
 
 
 def _as_written(source: Source) -> dict[str, Any]:
-    """The recipe for the manifest, without what cannot change a byte of the output, nor where it lies."""
+    """The recipe for the manifest, without what cannot change a byte of a document: how the work is done, where the
+    output lies, in which order the input is listed (the manifest names its files)."""
     data = {key: value for key, value in source.data.items() if key != "run"}
+    given = data["input"] if isinstance(data["input"], list) else [data["input"]]
+    entries = [entry if isinstance(entry, dict) else {} for entry in given]
+    data["input"] = [{key: value for key, value in entry.items() if key != "paths"} for entry in entries]
     if isinstance(data.get("output"), dict):
         data["output"] = {key: value for key, value in data["output"].items() if key != "path"}
     return data
@@ -170,9 +176,7 @@ def _shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
     for number, entry in enumerate(recipe.input):
         given = entry.format
         try:
-            files = storage.expand(
-                entry.paths, lambda name, given=given: given is not None or format_of(name) is not None
-            )
+            files = storage.expand(entry.paths, _any_file if given else _known)
         except InputError as error:
             raise InputError(f"{_input_place(source, number)}: {error}") from None
         for file in files:
@@ -200,6 +204,14 @@ def _shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
             f"{_input_place(source, 0)}: all {len(shards)} input files are empty (0 bytes), {next(iter(shards))} for one."
         )
     return [shards[path] for path in sorted(shards)]
+
+
+def _any_file(name: str) -> bool:
+    return True
+
+
+def _known(name: str) -> bool:
+    return format_of(name) is not None
 
 
 def _input_place(source: Source, number: int) -> str:

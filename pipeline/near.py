@@ -20,8 +20,10 @@ import pyarrow.ipc
 from dedup.candidates import candidate_pairs, represent, twins
 from dedup.join import HeldoutIndex
 from dedup.similarity import jaccards
+from dedup.survivors import policy_order
 from pipeline.commit import Attempt
 from pipeline.job import Job
+from pipeline.policy import criteria, policy_columns
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
 
 GROUP = 64
@@ -137,7 +139,10 @@ def _match_bands(job: Job, rows: np.ndarray, shingles: Shingles, attempt: Attemp
     loose: list[np.ndarray] = []
     counts = {"compared": len(found.pairs), "uncompared": 0, "big_groups": len(found.big)}
     for docs in found.big:
-        result = represent(docs, lambda left, right: shingles.similarities(left, right, threshold), threshold)
+        ranks = shingles.ranks(docs)
+        result = represent(
+            docs, lambda left, right: shingles.similarities(left, right, threshold), threshold, rank=ranks
+        )
         edges.append((result.edges, result.similarities))
         loose.append(result.loose)
         counts["compared"] += result.compared
@@ -181,6 +186,7 @@ class Shingles:
     def __init__(self, job: Job, files: Files) -> None:
         self._refined = {manifest["index"]: manifest for manifest in manifests(job.output, "refine")}
         self._files = files
+        self._keep = job.near["keep"]
         self._open: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def shard(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +207,20 @@ class Shingles:
         ends = np.cumsum([len(s) for s in sets]) if sets else np.empty(0)
         offsets_out = np.concatenate([[0], ends]).astype(np.int64)
         return offsets_out, np.concatenate(sets) if sets else np.empty(0, dtype=np.uint64)
+
+    def ranks(self, docs: np.ndarray) -> np.ndarray:
+        """Ranks of `docs` among themselves under the keep policy."""
+        names = ["key0", "key1", *policy_columns(self._keep)]
+        owners = (docs >> np.uint64(DOC_BITS)).astype(np.int64)
+        tables, places = [], []
+        for index in np.unique(owners).tolist():
+            mine = np.flatnonzero(owners == index)
+            rows = (docs[mine] & np.uint64((1 << DOC_BITS) - 1)).astype(np.int64)
+            tables.append(self._files.table(self._refined[index], "features").select(names).take(pa.array(rows)))
+            places.append(mine)
+        whole = pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places))))
+        keys = np.stack([whole["key0"].to_numpy(), whole["key1"].to_numpy()], axis=1)
+        return policy_order(keys, *criteria(self._keep, {name: whole[name] for name in names[2:]}))
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
         """True Jaccard similarities of pairs of documents; a pair that cannot reach the threshold may read 0."""

@@ -75,6 +75,7 @@ def _dedup(job: Job, kind: str) -> str:
 
 
 def outlook_text(found: dict[str, Any]) -> str:
+    """The outlook as lines for a terminal."""
     given, output = found["input"], found["output"]
     formats = ", ".join(f"{n} {kind}" for kind, n in found["input"]["formats"].items())
     lines = [f"input   {given['files']} files, {given['bytes'] / 1e6:,.1f} MB as stored ({formats})", "", "steps"]

@@ -178,6 +178,7 @@ def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bo
 
 
 def next_words(output: str, split: str) -> str:
+    """Where to look after a run."""
     return "\n".join(
         [
             "Look next:",

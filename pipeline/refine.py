@@ -32,7 +32,7 @@ from dedup.shingles import shingle_sets
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline import ledger, storage
 from pipeline.commit import Attempt, Output
-from pipeline.errors import InputError
+from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Columns, read
 from pipeline.steps import RowStep, build
@@ -113,10 +113,19 @@ def _refine_shard(
                     found["damaged"] = entry["error"]
             _refine_batch(job.refine, table, shard["name"], steps, writers, account, counts)
     except InputError as error:
-        rest = _quarantined(shard, str(error), writers)
-        ledger.add(rest["account"], account)
-        return rest
+        return _given_up(shard, str(error), writers, account)
+    except (GristmillError, OSError, MemoryError, AssertionError):
+        raise  # storage, machine or our own account: nothing that setting the shard aside would mend
+    except Exception as error:
+        return _given_up(shard, f"{type(error).__name__}: {error}", writers, account)
     return found
+
+
+def _given_up(shard: dict[str, Any], error: str, writers: _Writers, account: dict[str, Any]) -> dict[str, Any]:
+    """A shard that broke in a way no reader foresaw: what was read of it before stays."""
+    rest = _quarantined(shard, error, writers)
+    ledger.add(rest["account"], account)
+    return rest
 
 
 def _refine_batch(
@@ -128,6 +137,7 @@ def _refine_batch(
     account: dict[str, Any],
     counts: dict[str, Any],
 ) -> None:
+    rejects: list[pa.Table] = []
     for name, outcome in apply(steps, table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
@@ -137,7 +147,22 @@ def _refine_batch(
         else:
             rejected, why = outcome
             ledger.count_rejects(account, name, why.field("reason").to_pylist())
-            writers.reject(rejected, why, name, shard)
+            rejects.append(_ledger_rows(part, rejected, why, name, shard))
+    if rejects:
+        # in the order of the input, not of the steps: or the order would hang on the size of the batch
+        writers.reject(pa.concat_tables(rejects).sort_by("record"))
+
+
+def _ledger_rows(part: dict[str, Any], table: pa.Table, why: pa.StructArray, step: str, shard: str) -> pa.Table:
+    """Rows that go out, as rows of the ledger."""
+    if isinstance(why, pa.ChunkedArray):
+        why = why.combine_chunks()
+    for name in ("reason", "value", "threshold", "detail"):
+        table = set_column(table, name, why.field(name))
+    table = set_column(table, "step", pa.array([step] * len(table), pa.string()))
+    table = set_column(table, "shard", pa.array([shard] * len(table), pa.string()))
+    table = set_column(table, "record", table["_record"])
+    return conform(with_signals(table, part["signals"]), ledger.rejected_schema(part["signals"], part["rejected_text"]))
 
 
 def _quarantined(shard: dict[str, Any], error: str, writers: _Writers) -> dict[str, Any]:
@@ -307,15 +332,8 @@ class _Writers:
         self._quarantine_file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         self._quarantine.rows += 1
 
-    def reject(self, table: pa.Table, why: pa.StructArray, step: str, shard: str) -> None:
-        if isinstance(why, pa.ChunkedArray):
-            why = why.combine_chunks()
-        for name in ("reason", "value", "threshold", "detail"):
-            table = set_column(table, name, why.field(name))
-        table = set_column(table, "step", pa.array([step] * len(table), pa.string()))
-        table = set_column(table, "shard", pa.array([shard] * len(table), pa.string()))
-        table = set_column(table, "record", table["_record"])
-        self.open["rejects"][1].write(with_signals(table, self.part["signals"]))
+    def reject(self, rows: pa.Table) -> None:
+        self.open["rejects"][1].write(rows)
 
     def keep(self, table: pa.Table, shard: str) -> int:
         """Writes kept rows and their features; returns the bytes of text."""

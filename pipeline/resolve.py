@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from dedup.survivors import Verdict, components, policy_order, survivors
+from dedup.survivors import Verdict, cluster_keys, components, policy_order, survivors
 from pipeline.commit import Attempt
 from pipeline.job import Job
 from pipeline.ledger import count_rejects
 from pipeline.near import Shingles, groups, numbers, write_table
+from pipeline.policy import criteria, policy_columns
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened
 
 VERDICTS = pa.schema(
@@ -46,7 +47,7 @@ class Corpus:
     keys: np.ndarray
     texts: np.ndarray
     bytes: np.ndarray
-    columns: dict[str, np.ndarray]
+    columns: dict[str, pa.ChunkedArray]
 
     def rows(self, docs: np.ndarray) -> np.ndarray:
         """Positions of document numbers in these arrays."""
@@ -58,7 +59,7 @@ def resolve(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     this_round = task["round"]
     with opened(job.output) as files:
         corpus = _corpus(job, files)
-        order = policy_order(corpus.keys, *_criteria(job.near["keep"], corpus))
+        order = policy_order(corpus.keys, *criteria(job.near["keep"], corpus.columns))
         pairs, similarities, loose, twin_pairs = _graph(job, files, corpus, this_round)
         removing = bool(job.near["names"])
         verdict = survivors(order, pairs, similarities, twin_pairs) if removing else _all_stay(len(order))
@@ -88,56 +89,20 @@ def resolve(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 def _corpus(job: Job, files: Files) -> Corpus:
     docs, tables = [], []
-    names = [
-        "key0",
-        "key1",
-        "text0",
-        "text1",
-        "chars",
-        "bytes",
-        "date",
-        "source",
-        *(f"signal.{n}" for n in job.refine["criteria"]),
-    ]
+    names = ["key0", "key1", "text0", "text1", "bytes", *policy_columns(job.near["keep"])]
     for manifest in manifests(job.output, "refine"):
         table = files.table(manifest, "features").select(names)
         docs.append(numbers(manifest["index"], len(table)))
         tables.append(table)
     whole = pa.concat_tables(tables)
-    column = {
-        name: whole[name].to_numpy(zero_copy_only=False) if name not in ("date", "source") else whole[name]
-        for name in names
-    }
+    column = {name: whole[name].to_numpy() for name in ("key0", "key1", "text0", "text1", "bytes")}
     return Corpus(
         docs=np.concatenate(docs),
         keys=np.stack([column["key0"], column["key1"]], axis=1),
         texts=np.stack([column["text0"], column["text1"]], axis=1),
         bytes=column["bytes"].astype(np.uint64),
-        columns=column,
+        columns={name: whole[name] for name in policy_columns(job.near["keep"])},
     )
-
-
-def _criteria(keep: Any, corpus: Corpus) -> list[tuple[np.ndarray, bool]]:
-    """The keep policy as (values, descending) pairs; documents that tie are ordered by key, then by text."""
-    criteria: list[tuple[np.ndarray, bool]] = []
-    if keep == "longest":
-        criteria.append((corpus.columns["chars"], True))
-    elif keep == "newest":
-        criteria.append((_date_ranks(corpus.columns["date"]), True))
-    elif keep and "best" in keep:
-        criteria.append((corpus.columns[f"signal.{keep['best']}"], True))
-    elif keep:
-        place = {name: float(i) for i, name in enumerate(keep["source"])}
-        criteria.append((np.array([place.get(s, np.nan) for s in corpus.columns["source"].to_pylist()]), False))
-    return criteria
-
-
-def _date_ranks(dates: pa.ChunkedArray) -> np.ndarray:
-    """Ranks of ISO 8601 dates, which sort as text; NaN for what does not begin with a year."""
-    texts = np.array([d if d and d[:4].isdigit() else "" for d in dates.to_pylist()], dtype=np.str_)
-    ranks = np.unique(texts, return_inverse=True)[1].astype(float)
-    ranks[texts == ""] = np.nan
-    return ranks
 
 
 def _graph(
@@ -184,13 +149,8 @@ def mixed(values: np.ndarray, seed: int) -> np.ndarray:
 
 def _sides(publish: dict[str, Any], keys: np.ndarray, cluster: np.ndarray) -> np.ndarray:
     """Split number of each document: by the hash of the smallest key in its cluster."""
-    by_key = np.lexsort((keys[:, 1], keys[:, 0]))
-    by_cluster = by_key[np.argsort(cluster[by_key], kind="stable")]
-    first = np.ones(len(keys), dtype=bool)
-    first[1:] = cluster[by_cluster][1:] != cluster[by_cluster][:-1]
-    smallest = np.empty(len(keys), dtype=np.int64)
-    smallest[by_cluster] = by_cluster[np.flatnonzero(first)][np.cumsum(first) - 1] if len(keys) else by_cluster
-    drawn = mixed(keys[smallest, 0] ^ (keys[smallest, 1] << np.uint64(1)), 2 * publish["seed"])
+    smallest = cluster_keys(cluster, keys)
+    drawn = mixed(smallest[:, 0] ^ (smallest[:, 1] << np.uint64(1)), 2 * publish["seed"])
     bounds = np.cumsum(publish["shares"])[:-1]
     share = (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
     return np.searchsorted(bounds, share, side="right").astype(np.int16)

@@ -17,12 +17,12 @@ import typing
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 import filters
 from dedup.minhash import Bands, choose_bands
@@ -52,19 +52,22 @@ class RowStep:
 
 
 class Policy(Model):
-    """Which document of a group of duplicates stays: the longest, the newest, the best by a signal, by source."""
+    """Which document of a group of duplicates stays, where it is not the longest or newest."""
 
     best: str | None = None
     source: list[str] | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Policy:
-        if (self.best is None) == (self.source is None):
-            raise ValueError("expected longest, newest, {best: SIGNAL} or {source: [FIRST, SECOND, ...]}")
-        return self
+
+def _policy(keep: Any) -> Any:
+    named = isinstance(keep, str) and keep in ("longest", "newest")
+    best = isinstance(keep, dict) and list(keep) == ["best"] and isinstance(keep["best"], str)
+    sources = isinstance(keep, dict) and list(keep) == ["source"] and isinstance(keep["source"], list)
+    if not (named or best or sources or isinstance(keep, Policy)):
+        raise ValueError("expected longest, newest, {best: SIGNAL} or {source: [FIRST, SECOND, ...]}")
+    return keep
 
 
-Keep = Literal["longest", "newest"] | Policy
+Keep = Annotated[Literal["longest", "newest"] | Policy, BeforeValidator(_policy)]
 
 
 class Exact(Model):

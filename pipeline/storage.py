@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -220,8 +221,6 @@ def _glob_pattern(pattern: str) -> Callable[[str], bool]:
 
     The standard library has `glob.translate` only from Python 3.13 on.
     """
-    import re
-
     out, at = "", 0
     while at < len(pattern):
         rest = pattern[at:]

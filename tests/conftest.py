@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from s3_server import s3_bucket, s3_server  # noqa: F401 (fixtures)
+
+# a first call compiles, loads or reads tables; on a busy machine that is no failure
+settings.register_profile("gristmill", deadline=None)
+settings.load_profile("gristmill")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

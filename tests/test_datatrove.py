@@ -44,12 +44,18 @@ def test_metadata_and_name_of_the_class():
     metadata = pa.array(['{"good": true}', None, '{"good": true}'], pa.large_string())
     step = datatrove_step(filter="test_datatrove.NoReasonHTTPFilter")
     reasons = step(table(["a", "b", "c"], metadata=metadata, lang=["en", "en", None]))[1]
-    assert [each and each["reason"] for each in reasons.to_pylist()] == [None, "no_reason_http_filter", "no_reason_http_filter"]
+    assert [each and each["reason"] for each in reasons.to_pylist()] == [
+        None,
+        "no_reason_http_filter",
+        "no_reason_http_filter",
+    ]
 
 
 def test_text_that_a_filter_changes():
     step = datatrove_step(filter="C4QualityFilter", filter_no_terminal_punct=False, min_num_sentences=-1)
-    out, reasons = step(table(["We grind all the corn here.[12]\nThis site uses cookies, please agree.\nThe mill stands still.", None]))
+    out, reasons = step(
+        table(["We grind all the corn here.[12]\nThis site uses cookies, please agree.\nThe mill stands still.", None])
+    )
     assert out["text"].to_pylist() == ["We grind all the corn here.\nThe mill stands still.", None]
     assert reasons.null_count == 2
 
@@ -102,7 +108,11 @@ def test_missing_package():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("GopherQualityFilter", "gopher_quality_filter"), ("C4BadWordsFilter", "c4_bad_words_filter"), ("URLFilter", "url_filter")],
+    [
+        ("GopherQualityFilter", "gopher_quality_filter"),
+        ("C4BadWordsFilter", "c4_bad_words_filter"),
+        ("URLFilter", "url_filter"),
+    ],
 )
 def test_snake(name, expected):
     assert _snake(name) == expected

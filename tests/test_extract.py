@@ -176,7 +176,12 @@ def test_mixed_rows():
     )
     out, reasons = extract()(table)
     assert out["text"].to_pylist() == ["kept", "Mills.", None]
-    assert reasons.to_pylist()[2] == {"reason": "not_html", "value": None, "threshold": None, "detail": "application/pdf"}
+    assert reasons.to_pylist()[2] == {
+        "reason": "not_html",
+        "value": None,
+        "threshold": None,
+        "detail": "application/pdf",
+    }
     assert out.column_names == table.column_names
 
 
@@ -197,10 +202,10 @@ def test_main_content():
 def test_what_is_left_out():
     page = (
         b'<main><div class="breadcrumb">Home &gt; Mills</div><h2>Mills<span class="mw-editsection">[edit]</span></h2><p>They '
-        b'grind. <img alt="logo"><a href="http://x.org">Corn</a></p><noscript>Enable it</noscript><ul><li>one<li>two</ul></main>'
+        b'grind. <img alt="logo"><a href="http://x.org">Corn</a></p><noscript>Enable it</noscript><ul><li>They grind wheat.</li><li>They grind rye.</li></ul></main>'
     )
     (text,), _ = run([page], ["text/html"])
-    assert re.sub(r"\s+", " ", text) == "Mills They grind. Corn • one • two"
+    assert re.sub(r"\s+", " ", text) == "Mills They grind. Corn • They grind wheat. • They grind rye."
 
 
 @pytest.mark.parametrize(
@@ -258,7 +263,9 @@ def test_pages_of_many_languages(shared_data):
                 content_type, page = record.http_headers.get("Content-Type"), record.reader.read()
                 told = decode(page, content_type)
                 bare = declaration.sub("x", page.decode("latin-1")).encode("latin-1")
-                assert decode(bare, "text/html").text == declaration.sub("x", told.text), record.headers["WARC-Target-URI"]
+                assert decode(bare, "text/html").text == declaration.sub("x", told.text), record.headers[
+                    "WARC-Target-URI"
+                ]
                 (text,), (reason,) = run([page], [content_type])
                 assert reason is None and text == tidy(text)
                 languages.add(hints[record.headers["WARC-Target-URI"]])

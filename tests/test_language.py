@@ -23,9 +23,13 @@ def test_sentences_of_four_languages(small_data):
 
 
 def test_columns_and_reasons():
-    german, chinese, english = "Die Mühle mahlt langsam, aber fein.", "水车磨坊慢慢地转动，面粉很细。今天天气很好。", "The mill grinds slowly but fine."
-    out, reasons = language(in_=["de", "zh"], min_score=0.97)(table([german, chinese, english, None]))
-    assert out["lang"].to_pylist() == ["de", "zh", "en", "und"]
+    german, japanese, english = (
+        "Die Mühle mahlt langsam, aber fein.",
+        "これはペンです。",
+        "The mill grinds slowly but fine.",
+    )
+    out, reasons = language(in_=["de", "ja"], min_score=0.97)(table([german, japanese, english, None]))
+    assert out["lang"].to_pylist() == ["de", "ja", "en", "und"]
     assert out["_other"].to_pylist() == [0, 1, 2, 3]
     scores = out["lang_score"].to_pylist()
     assert reasons.to_pylist() == [
@@ -107,7 +111,9 @@ def test_word_vectors_are_no_language_model(tmp_path):
     import fasttext
 
     (tmp_path / "words.txt").write_text("the mill grinds the corn\n" * 50)
-    vectors = fasttext.train_unsupervised(str(tmp_path / "words.txt"), dim=2, epoch=1, minCount=1, bucket=10, thread=1, verbose=0)
+    vectors = fasttext.train_unsupervised(
+        str(tmp_path / "words.txt"), dim=2, epoch=1, minCount=1, bucket=10, thread=1, verbose=0
+    )
     vectors.save_model(str(tmp_path / "vectors.bin"))
     with pytest.raises(ValueError, match="without labels"):
         load_model(str(tmp_path / "vectors.bin"))

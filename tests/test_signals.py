@@ -77,8 +77,10 @@ def test_company_does_not_matter(batch, data):
         assert together.tolist() == [measure(SIGNALS[name], one)[0] for one in alone], name
     fresh = Texts(pa.array([batch[row] for row in rows], pa.string()))
     part = texts.take(rows)
-    part._kept = {find: kept for find, kept in part._kept.items() if find.__name__.startswith("_")}
-    for name in BUILTIN:
+    for name in BUILTIN:  # the numbers that were measured already
+        assert measure(SIGNALS[name], part).tolist() == measure(SIGNALS[name], fresh).tolist(), name
+    part._kept = {find: kept for find, kept in part._kept.items() if find.__module__ == "filters.texts"}
+    for name in BUILTIN:  # measured again from the words and lines that were found already
         assert measure(SIGNALS[name], part).tolist() == measure(SIGNALS[name], fresh).tolist(), name
 
 

@@ -75,9 +75,7 @@ def test_expand_refuses_what_gives_nothing(tree: str, pattern: str) -> None:
 
 def test_expand_letters(tmp_path: Path) -> None:
     (tmp_path / "shard-1.jsonl").write_text("{}")
-    with pytest.raises(
-        InputError, match=r"shard-2\.jsonl: no such file or folder\. Nearest is 'shard-1\.jsonl'"
-    ):
+    with pytest.raises(InputError, match=r"shard-2\.jsonl: no such file or folder\. Nearest is 'shard-1\.jsonl'"):
         expand([str(tmp_path / "shard-2.jsonl")], known)
     with pytest.raises(InputError, match=r"no file matches.*Nearest is 'shard-1\.jsonl'"):
         expand([str(tmp_path / "shard-*.jsonl.gz")], known)
@@ -168,9 +166,7 @@ def test_put_if_absent_has_one_winner(base: str) -> None:
 def test_put_if_absent_of_many_threads(tmp_path: Path) -> None:
     won: list[bool] = []
     path = str(tmp_path / "one")
-    threads = [
-        threading.Thread(target=lambda: won.append(storage.put_if_absent(path, b"x"))) for _ in range(16)
-    ]
+    threads = [threading.Thread(target=lambda: won.append(storage.put_if_absent(path, b"x"))) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -35,6 +35,8 @@ OBJECT_STORE = 256 << 20
 
 
 class RayEngine:
+    """Ray Data as scheduler. Starts a Ray on this machine, or joins the one at `run.address`."""
+
     name = "ray"
 
     def __init__(self, run: Run) -> None:
@@ -66,7 +68,7 @@ class RayEngine:
 
 
 def _start(run: Run) -> None:
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if run.address:
             ray.init(address=run.address, **quiet)

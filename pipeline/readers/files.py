@@ -51,7 +51,7 @@ def read_html(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
 
 def _name(path: str) -> str:
     """The file's name only: a whole path would make the output depend on where the input lies."""
-    return path.rsplit("/", 1)[-1]
+    return path.rsplit("/", 1)[-1].encode("utf-8", "replace").decode()
 
 
 def _whole(stream: BinaryIO, rows: Rows) -> bytes | None:

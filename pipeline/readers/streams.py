@@ -273,8 +273,9 @@ def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: 
     """The plain bytes of `raw`, the ends of its members, and its broken places.
 
     After a broken place the stream goes on at the next member whose first plain bytes `accept` takes, and
-    ends there without `accept`. Errors of the raw stream itself (a lost connection) are raised, never taken
-    for damage.
+    ends there without `accept`. `named` is the compression that the file's name promises: it counts where the
+    first bytes are damaged, which only `accept` can tell. Errors of the raw stream itself (a lost connection)
+    are raised, never taken for damage.
     """
     source = _Source(raw)
     kind = compression(source.peek(6))

@@ -220,6 +220,9 @@ def _response(record: WarcRecord, found: Found, rows: Rows) -> None:
     record.parse_http(auto_decode="none", quirks_mode=True)
     http = record.http_headers
     status = http.status_code
+    if status is None:
+        rows.quarantine("BrokenHttp: there is no HTTP status line", found.data[:1024], found.offset)
+        return
     declared = http.get("Content-Type")
     kept = {"content_type": declared, "http_status": status, "body_error": problem}
     rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record, kept))

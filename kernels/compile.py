@@ -1,0 +1,56 @@
+"""How kernels are compiled: once per machine and CPU type, into a folder that gristmill chooses.
+
+numba keeps compiled code beside the source or in the home of the user and fails where neither can be written. Here
+the folder is the first that can be: $GRISTMILL_CACHE, $XDG_CACHE_HOME/gristmill, ~/.cache/gristmill, the temp folder.
+Its name carries a hash of all kernel sources, because numba does not notice that a function in another file changed.
+
+    @kernel
+    def count_newlines(data, start, end): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels of this version, created; None if nothing at all can be written."""
+    digest = hashlib.blake2b(digest_size=6)
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for base in _bases():
+        folder = base / f"kernels-{digest.hexdigest()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _bases() -> list[Path]:
+    given = [os.environ.get("GRISTMILL_CACHE"), os.environ.get("XDG_CACHE_HOME")]
+    bases = [Path(given[0])] if given[0] else []
+    bases += [Path(given[1]) / "gristmill"] if given[1] else []
+    home = os.path.expanduser("~")
+    bases += [Path(home) / ".cache" / "gristmill"] if home != "~" else []
+    return [*bases, Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}"]
+
+
+_FOLDER = cache_folder()
+if _FOLDER is not None:
+    numba.config.CACHE_DIR = str(_FOLDER)  # type: ignore[attr-defined]
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorator: compiled at the first call, without the GIL, kept in the cache folder where there is one."""
+    options = {"nogil": True, "cache": _FOLDER is not None, "error_model": "numpy", **options}
+    return numba.njit(**options) if function is None else numba.njit(**options)(function)

@@ -1,0 +1,51 @@
+"""Runs of the demo recipe for tests, and what to compare of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.engines.local import LocalEngine
+from pipeline.job import prepare
+from pipeline.progress import Silent
+from pipeline.recipe import Run
+from pipeline.run import Outcome, run
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DEMO = CHECKOUT / "configs" / "demo"
+RECIPE = str(CHECKOUT / "configs" / "demo.yaml")
+INPUTS = [str(DEMO / "*.warc.gz"), str(DEMO / "*.jsonl.*")]
+
+
+def assignments(output: Path | str, *extra: str, inputs: list[str] | None = None) -> list[str]:
+    """--set values that point the demo recipe at absolute paths."""
+    paths = "[" + ", ".join(f'"{path}"' for path in (inputs or INPUTS)) + "]"
+    return [f"input.paths={paths}", f'output.path="{output}"', *extra]
+
+
+def mill(
+    output: Path | str, *extra: str, inputs: list[str] | None = None, fresh: bool = False, recipe: str = RECIPE
+) -> Outcome:
+    """A run in this process."""
+    job, settings = prepare(recipe, assignments(output, *extra, inputs=inputs))
+    return run(job, settings.run, LocalEngine(), Silent(), fresh)
+
+
+def gristmill(*arguments: str, cwd: Path | str = CHECKOUT, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command, as a user calls it."""
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def sums(output: Path | str) -> dict[str, str]:
+    """Path -> sha256 of every file a user gets."""
+    root = Path(output)
+    files = [path for path in root.rglob("*") if path.is_file() and ".work" not in path.parts]
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+__all__ = ["CHECKOUT", "DEMO", "INPUTS", "RECIPE", "Run", "assignments", "gristmill", "mill", "sums"]
