@@ -112,24 +112,24 @@ def detect(page: bytes) -> str | None:
 
 def decode(page: bytes, content_type: str | None = None) -> Decoded:
     """The page as a string, without byte order mark and zero characters; never raises."""
-    for mark, name in BOMS:
+    for mark, marked in BOMS:
         if page.startswith(mark):
-            return Decoded(_clean(page[len(mark) :].decode(name, "replace")), name, "bom")
+            return Decoded(_clean(page[len(mark) :].decode(marked, "replace")), marked, "bom")
     meta = codec(meta_charset(page))
     if meta and meta.startswith("utf-16"):  # the declaration was read as ASCII, so it is wrong (WHATWG: take UTF-8)
         meta = "utf-8"
-    declared = [(codec(header_charset(content_type)), "header"), (meta, "meta")]
+    declared: list[tuple[str | None, str]] = [(codec(header_charset(content_type)), "header"), (meta, "meta")]
     for name, how in declared:
         if name and name.startswith(("cp125", "iso")) and _surely_utf8(page):
             continue  # an 8-bit charset "decodes" everything; servers send ISO-8859-1 by default over UTF-8 pages
         text = _try(page, name, BROKEN_SHARE)
         if text is not None and name is not None:
             return Decoded(text, name, how)
-    name = detect(page)
-    text = _try(page, name, 0.0)
-    if text is not None and name is not None:
-        return Decoded(text, name, "detected")
-    return _least_broken(page, [name, *(name for name, _ in declared), "utf-8"])
+    detected = detect(page)
+    text = _try(page, detected, 0.0)
+    if text is not None and detected is not None:
+        return Decoded(text, detected, "detected")
+    return _least_broken(page, [detected, *(name for name, _ in declared), "utf-8"])
 
 
 def _surely_utf8(page: bytes) -> bool:

@@ -97,7 +97,7 @@ def _build(kind: str, name: str, options: dict[str, Any]) -> Any:
     found = _find_class(kind, name)
     parameters = {
         each.name: each
-        for each in inspect.signature(found.__init__).parameters.values()
+        for each in inspect.signature(found).parameters.values()
         if each.name not in HIDDEN_OPTIONS and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     }
     for option in options:

@@ -11,7 +11,7 @@ frames, PDF and other documents.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -54,7 +54,14 @@ SKIP = [
     ".catlinks",
 ]
 
-MENU_LEVELS = 3  # resiliparse 1.0: a <ul> at most so far below <body> is a menu
+# resiliparse 2.0 with main_content loses a text node that is one character of three UTF-8 bytes: the "和" between two
+# <code>, a lone "—" or "，". A noncharacter beside it saves it, and is taken out of the text again.
+GUARD = "\ufdd0"
+_LONE = re.compile(r"(>\s*)([\u0800-\uffff]|&#?\w{2,8};)(\s*<)")
+
+_TAG = re.compile(r"<[^>]*>\s*")
+_LINK = re.compile(r"<a\b[^>]*>(.*?)</a>", re.DOTALL)
+MENU_LEVELS = 3  # resiliparse 2.0: a <ul> at most so far below <body> is a menu
 
 
 def extract(*, engine: Literal["resiliparse"] = "resiliparse", main_content: bool = True) -> Step:
@@ -141,7 +148,11 @@ def _resiliparse(main_content: bool) -> Callable[[str], str]:
     from resiliparse.parse.html import HTMLTree
 
     def to_text(html: str) -> str:
-        tree = HTMLTree.parse(html)
+        if not main_content:
+            return plain(HTMLTree.parse(html))
+        return plain(HTMLTree.parse(_LONE.sub(r"\1\2" + GUARD + r"\3", html))).replace(GUARD, "")
+
+    def plain(tree: Any) -> str:
         if main_content:
             _save_lists(tree)
         return extract_plain_text(
@@ -164,24 +175,34 @@ def _resiliparse(main_content: bool) -> Callable[[str], str]:
 def _save_lists(tree: Any) -> None:
     """Put each list of text that stands close to <body> a few levels deeper, in place.
 
-    resiliparse takes every <ul> up to three levels below <body> for a menu. On the pages of mozilla/readability that is one
-    list item of the main content in six. A menu's text is links; so lists whose text is mostly not in links are saved.
+    resiliparse takes every <ul> up to three levels below <body> for a menu. A menu's text is links; so lists whose text is
+    mostly not in links are saved. Everything here is one walk: its selector results are searched anew at each index, and
+    there are pages of 14,000 links.
     """
-    for found in tree.document.query_selector_all("ul"):
-        level, node = 0, found
-        while node is not None and node.tag != "body":
-            level, node = level + 1, node.parent
-        text = len(found.text)
-        linked = sum(len(link.text) for link in found.query_selector_all("a"))
-        if node is None or level > MENU_LEVELS or 2 * linked >= text:
+    level = [tree.body] if tree.body is not None else []
+    lists = []
+    for _ in range(MENU_LEVELS):
+        level = [child for node in level for child in _children(node)]
+        lists += [node for node in level if node.tag == "ul"]
+    for found in lists:
+        source = found.html
+        linked = sum(len(_TAG.sub("", link)) for link in _LINK.findall(source))
+        if 2 * linked >= len(_TAG.sub("", source)):
             continue
         outer = inner = tree.create_element("div")
-        for _ in range(MENU_LEVELS - level):
+        for _ in range(MENU_LEVELS - 1):
             deeper = tree.create_element("div")
             inner.append_child(deeper)
             inner = deeper
         found.parent.insert_before(outer, found)
         inner.append_child(found)
+
+
+def _children(node: Any) -> Iterator[Any]:
+    child = node.first_element_child
+    while child is not None:
+        yield child
+        child = child.next_element
 
 
 def tidy(text: str) -> str:

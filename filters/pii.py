@@ -97,7 +97,10 @@ _CJK_LOCAL = re.compile(rf"(?:^|(?<=[^\w.]))[{_CJK}]{{1,12}}(?:\.[{_CJK}]{{1,12}
 _AFTER_CJK = re.compile(rf"[^{_CJK}]*\Z")
 LOCAL_CHARS = 64  # RFC 5321, 4.5.3.1.1
 # "icon@2x.png", "app@1.0.min.js": names of files, not of hosts
-FILE_ENDINGS = frozenset("png jpg jpeg gif svg webp ico bmp css js mjs ts tsx jsx json html htm xml tgz gz jar exe dll pdf txt service".split())
+FILE_ENDINGS = frozenset(
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "css", "js", "mjs", "ts", "tsx", "jsx", "json",
+     "html", "htm", "xml", "tgz", "gz", "jar", "exe", "dll", "pdf", "txt", "service"]
+)
 
 
 def find_emails(text: str) -> list[Span]:
@@ -186,7 +189,11 @@ _CN_ID = re.compile(rf"{_NUMBER_LEFT}[1-9](?: ?[0-9]){{16}} ?[0-9Xx]{_NUMBER_RIG
 CN_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # 2**(17-i) mod 11
 CN_ID_CHECK = "10X98765432"
 # GB/T 2260: first two digits
-CN_PROVINCES = frozenset("11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split())
+CN_PROVINCES = frozenset(
+    str(code)
+    for codes in (range(11, 16), range(21, 24), range(31, 38), range(41, 47), range(50, 55), range(61, 66), (71, 81, 82, 83))
+    for code in codes
+)
 
 
 def find_cn_ids(text: str) -> list[Span]:

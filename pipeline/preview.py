@@ -15,12 +15,16 @@ from pipeline.engines.local import LocalEngine
 from pipeline.job import Job
 from pipeline.progress import Silent, funnel
 from pipeline.recipe import Run
+from pipeline.refine import records
 from pipeline.run import run
 
 SHARDS = 8
 """Input files that a sample is taken from, evenly spaced over the sorted list."""
 
 EXAMPLES = 3
+
+COUNTED = 8 << 20
+"""Bytes of a sampled file, as stored, in which documents are counted for the estimate."""
 
 
 def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
@@ -85,13 +89,25 @@ def _beginning(text: str | None) -> str:
 
 
 def _estimate(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any], seconds: float) -> str:
-    """The whole by the share of input bytes that the sample took."""
-    total, read = sum(shard["size"] for shard in job.shards), manifest["consumed"]
-    if not read or not manifest["account"]["read"]:
+    """The whole, by the number of records in the sampled files and their share of all bytes."""
+    read = manifest["account"]["read"]
+    records = sum(_records(job, shard) for shard in chosen)
+    if not read or not records:
         return "No document was read: no estimate."
-    factor = max(1.0, total / read)
-    account = manifest["account"]
+    total, sampled = (sum(shard["size"] for shard in shards) for shards in (job.shards, chosen))
+    factor = max(1.0, records * total / max(sampled, 1) / read)
+    kept = manifest["account"]["kept"] * factor
     return (
-        f"For all {len(job.shards)} files ({total / 1e6:,.1f} MB as stored), about {account['read'] * factor:,.0f} documents, {account['kept'] * factor:,.0f} kept, "
+        f"For all {len(job.shards)} files ({total / 1e6:,.1f} MB as stored): about {read * factor:,.0f} documents, {kept:,.0f} kept, "
         f"{seconds * factor:,.0f} s on one core. More duplicates will be found in the whole than in a sample."
     )
+
+
+def _records(job: Job, shard: dict[str, Any]) -> float:
+    """Documents in a shard: counted in its first COUNTED bytes, and scaled."""
+    seen = 0
+    for batch in records(job, shard):
+        seen += len(batch.table)
+        if batch.consumed >= COUNTED:
+            return seen * shard["size"] / batch.consumed
+    return seen

@@ -34,7 +34,7 @@ from pipeline import ledger, storage
 from pipeline.commit import Attempt, Output
 from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
-from pipeline.readers import Columns, read
+from pipeline.readers import Batch, Columns, read
 from pipeline.steps import RowStep, build
 from pipeline.tables import SteadyWriter, conform
 
@@ -179,23 +179,23 @@ def _quarantined(shard: dict[str, Any], error: str, writers: _Writers) -> dict[s
 
 def batches(job: Job, shard: dict[str, Any]) -> Iterator[tuple[pa.Table, list[dict[str, Any]], dict[str, int]]]:
     """The records of one shard as (table, quarantined, skipped), at most `job.limit` of them."""
-    entry = job.refine["inputs"][shard["input"]]
-    columns = Columns(**{key: value for key, value in entry.items() if key != "dataset"})
-    source = entry["dataset"] or default_source(shard["path"])
     left = job.limit
-    for batch in read(
-        shard["path"],
-        format=shard["format"],
-        columns=columns,
-        default_source=source,
-        batch_rows=min(job.batch_size, left or job.batch_size),
-    ):
+    for batch in records(job, shard):
         table = batch.table if left is None else batch.table.slice(0, left)
         yield table, batch.quarantined, batch.skipped
         if left is not None:
             left -= len(table)
             if left <= 0:
                 return
+
+
+def records(job: Job, shard: dict[str, Any]) -> Iterator[Batch]:
+    """What the readers find in one shard."""
+    entry = job.refine["inputs"][shard["input"]]
+    columns = Columns(**{key: value for key, value in entry.items() if key != "dataset"})
+    source = entry["dataset"] or default_source(shard["path"])
+    rows = min(job.batch_size, job.limit or job.batch_size)
+    return read(shard["path"], format=shard["format"], columns=columns, default_source=source, batch_rows=rows)
 
 
 def default_source(path: str) -> str:

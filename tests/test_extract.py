@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import re
+import time
 from collections import Counter
 
 import pyarrow as pa
@@ -202,7 +203,8 @@ def test_main_content():
 def test_what_is_left_out():
     page = (
         b'<main><div class="breadcrumb">Home &gt; Mills</div><h2>Mills<span class="mw-editsection">[edit]</span></h2><p>They '
-        b'grind. <img alt="logo"><a href="http://x.org">Corn</a></p><noscript>Enable it</noscript><ul><li>They grind wheat.</li><li>They grind rye.</li></ul></main>'
+        b'grind. <img alt="logo"><a href="http://x.org">Corn</a></p><noscript>Enable it</noscript>'
+        b'<ul><li>They grind wheat.</li><li>They grind rye.</li></ul></main>'
     )
     (text,), _ = run([page], ["text/html"])
     assert re.sub(r"\s+", " ", text) == "Mills They grind. Corn • They grind wheat. • They grind rye."
@@ -273,7 +275,26 @@ def test_pages_of_many_languages(shared_data):
 
 
 # sample file -> a piece of the right text
-ENCODINGS = {"arabic-1": "المنطقة المغاربية", "chinese": "集天下知、四海言", "english.bom": "About 2 months ago", "french-1": "15 JANVIER 1622", "greek": "μητρική γλώσσα", "greek-2": "μητρική γλώσσα", "hebrew-2": "עבריים", "hebrew-3": "עבריים", "korean": "역사적 예수", "polish": "SYSTEM", "russian": "в числе первых учеников", "russian-2": "в числе первых учеников", "russian-3": "столица России", "spanish": "creó Dios los cielos", "turkish": "iktisadi ve kültürel", "arabic": "المنطقة المغاربية", "bulgarian": "право на образование", "french": "15 JANVIER 1622"}  # fmt: skip
+ENCODINGS = {
+    "arabic-1": "المنطقة المغاربية",
+    "chinese": "集天下知、四海言",
+    "english.bom": "About 2 months ago",
+    "french-1": "15 JANVIER 1622",
+    "greek": "μητρική γλώσσα",
+    "greek-2": "μητρική γλώσσα",
+    "hebrew-2": "עבריים",
+    "hebrew-3": "עבריים",
+    "korean": "역사적 예수",
+    "polish": "SYSTEM",
+    "russian": "в числе первых учеников",
+    "russian-2": "в числе первых учеников",
+    "russian-3": "столица России",
+    "spanish": "creó Dios los cielos",
+    "turkish": "iktisadi ve kültürel",
+    "arabic": "المنطقة المغاربية",
+    "bulgarian": "право на образование",
+    "french": "15 JANVIER 1622",
+}
 
 
 @pytest.mark.shared
@@ -282,3 +303,26 @@ def test_text_in_old_encodings(shared_data, name):
     page = (shared_data / f"dirty/encodings_charset_normalizer/sample-{name}.txt").read_bytes()
     text = decode(page).text
     assert ENCODINGS[name] in text and "\ufffd" not in text
+
+
+@pytest.mark.parametrize("lone", ["和", "—", "，", "…", "の", "&mdash;", "&#8212;"])
+def test_a_lone_character_between_elements_is_kept(lone):
+    """resiliparse drops a text node of one three-byte character; Chinese text between <code> elements is full of them."""
+    page = f"<html><body><p>事件由 <code>auth</code> {lone} <code>authpriv</code>：用于授权，还有更多的文字。</p></body></html>"
+    table = pa.table({"text": pa.nulls(1, pa.large_string()), "html": pa.array([page.encode()], pa.large_binary()), "content_type": ["text/html; charset=utf-8"]})
+    text = extract()(table)[0]["text"][0].as_py()
+    shown = {"&mdash;": "—", "&#8212;": "—"}.get(lone, lone)
+    assert text == f"事件由 auth {shown} authpriv：用于授权，还有更多的文字。"
+
+
+def test_lists_near_body_are_text_and_menus_are_not():
+    page = b"<body><ul><li><a href=/>Home page</a></li></ul><p>They grind.</p><ul><li>wheat <a href=x>x</a></li><li>rye</li></ul><p>End."
+    (text,), _ = run([page], ["text/html"])
+    assert text == "They grind.\n\n  • wheat x\n  • rye\n\nEnd."
+
+
+def test_a_page_of_many_links_is_no_poison():
+    page = b"<body><ul>" + b"<li>word word <a href=x>y</a></li>" * 14_000
+    start = time.process_time()
+    (text,), _ = run([page], ["text/html"])
+    assert text.count("word word y") == 14_000 and time.process_time() - start < 5

@@ -34,7 +34,10 @@ def dedup(records, folder, threshold=0.8, more="", split="{train: 1}"):
 @pytest.mark.shared
 def test_version_pairs(shared_data, tmp_path, capsys):
     """1,144 pairs of one file in two releases: every removal is proven, and pairs at 0.8 or more are found."""
-    pairs = [line.split("\t") for line in (shared_data / "dedup/version_pairs.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    pairs = [
+        line.split("\t")
+        for line in (shared_data / "dedup/version_pairs.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     wanted = {doc for pair in pairs for doc in pair[:2]}
     texts = {}
     for file in sorted((shared_data / "text").glob("multilingual_*.jsonl.gz")):
@@ -89,7 +92,10 @@ def test_check_finds_a_planted_leak(tmp_path):
     from pipeline.commit import sha256_of
 
     parts = {split: out / split / "part-00000.jsonl.zst" for split in ("train", "test")}
-    rows = {split: zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines() for split, path in parts.items()}
+    rows = {
+        split: zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()
+        for split, path in parts.items()
+    }
     leaked = {**json.loads(rows["train"][0]), "id": "leaked"}
     rows["test"][0] = json.dumps(leaked).encode()
     parts["test"].write_bytes(zstandard.compress(b"\n".join(rows["test"]) + b"\n"))
@@ -108,7 +114,11 @@ def test_template_pages_stay_linear_and_on_one_side(tmp_path):
     records = [{"id": f"{i:03d}", "text": " ".join(frame + words(rng, 22))} for i in range(300)]
     out = dedup(records, tmp_path, threshold=0.65, split="{train: 0.6, test: 0.4}")
     assert all(finding.ok for finding in check(str(out)))
-    close = dedup([{**r, "text": " ".join(r["text"].split()[:104])} for r in records], _sub(tmp_path), split="{train: 0.6, test: 0.4}")
+    close = dedup(
+        [{**r, "text": " ".join(r["text"].split()[:104])} for r in records],
+        _sub(tmp_path),
+        split="{train: 0.6, test: 0.4}",
+    )
     assert manifest(close)["account"]["kept"] == 1, "nearly equal pages are one survivor"
     assert manifest(close)["dedup"]["pairs_compared"] < 300 * 299 / 2 + 300 * 64
 
@@ -120,14 +130,14 @@ def _sub(folder):
 
 @pytest.mark.parametrize(
     ("keep", "survivor"),
-    [("longest", "long"), ("newest", "new"), ("{best: digit_ratio}", "digits"), ("{source: [second, first]}", "second")],
+    [("longest", "long"), ("newest", "new"), ("{best: upper_ratio}", "upper"), ("{source: [second, first]}", "second")],
 )
 def test_keep_policies(tmp_path, keep, survivor):
     base = " ".join(words(np.random.default_rng(6), 300)).replace("0", "o")
     records = [
         {"id": "long", "text": base + " and a longer end", "date": "2020-01-01", "source": "first"},
         {"id": "new", "text": base, "date": "2024-05-01", "source": "first"},
-        {"id": "digits", "text": base + " 111", "date": "2019-01-01", "source": "first"},
+        {"id": "upper", "text": base + " ABC", "date": "2019-01-01", "source": "first"},
         {"id": "second", "text": base + " x", "date": None, "source": "second"},
     ]
     out = dedup(records, tmp_path, more=f", keep: {keep}")
@@ -136,7 +146,9 @@ def test_keep_policies(tmp_path, keep, survivor):
 
 
 def test_short_and_empty_documents_do_not_collapse(tmp_path):
-    records = [{"id": str(i), "text": text} for i, text in enumerate(["yes", "no", "yes no", "好", "坏", "!", "?", "yes"])]
+    records = [
+        {"id": str(i), "text": text} for i, text in enumerate(["yes", "no", "yes no", "好", "坏", "!", "?", "yes"])
+    ]
     out = dedup(records, tmp_path)
     assert sorted(row["text"] for row in kept(out)) == sorted(["yes", "no", "yes no", "好", "坏", "!", "?"])
 

@@ -47,7 +47,7 @@ def test_only_the_kinds_asked_for():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="'mail'.*kinds are email"):
+    with pytest.raises(ValueError, match=r"'mail'.*kinds are email"):
         scrub(["x"], kinds=["mail"])
 
 

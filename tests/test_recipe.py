@@ -36,7 +36,9 @@ def test_letters(folder, case):
 
 
 def test_all_that_is_wrong_is_told_at_once(folder):
-    (folder / "r.yaml").write_text("input: {paths: X.jsonl, txt: body}\noutput: {path: o, formt: x}\nrun: {workers: 0}\n")
+    (folder / "r.yaml").write_text(
+        "input: {paths: X.jsonl, txt: body}\noutput: {path: o, formt: x}\nrun: {workers: 0}\n"
+    )
     with pytest.raises(RecipeError) as error:
         prepare("r.yaml")
     assert str(error.value).count("r.yaml:") == 3
@@ -65,7 +67,9 @@ def test_overrides_are_checked_as_the_page_is(folder, assignment, letter):
 
 
 def test_override_replaces_a_value(folder):
-    (folder / "r.yaml").write_text("input: {paths: X.jsonl}\nsteps: [{keep: {word_count: {min: 5}}}]\noutput: {path: o}\n")
+    (folder / "r.yaml").write_text(
+        "input: {paths: X.jsonl}\nsteps: [{keep: {word_count: {min: 5}}}]\noutput: {path: o}\n"
+    )
     job, recipe = prepare("r.yaml", ["output.format=parquet", "steps.0.keep.word_count.min=7"])
     assert recipe.output.format == "parquet"
     assert job.refine["steps"][0]["options"]["rules"] == [["word_count", 7, None]]
@@ -78,7 +82,9 @@ def test_lines_of_nested_keys():
 
 
 def test_rule_set_bounds_can_be_changed():
-    recipe, source = read("input: x\nsteps:\n - keep: {gopher_quality: {word_count: {min: 30}}}\noutput: {path: o}\n", "r.yaml")
+    recipe, source = read(
+        "input: x\nsteps:\n - keep: {gopher_quality: {word_count: {min: 30}}}\noutput: {path: o}\n", "r.yaml"
+    )
     rules = dict((r[0], r[1:]) for r in parse_steps(_with_builtin(recipe.steps), source).rows[0].options["rules"])
     assert rules["word_count"] == [30, None]
     assert rules["stop_word_count"] == [2, None]
@@ -95,7 +101,9 @@ def _with_builtin(steps):
 def test_shipped_recipes_are_sound(name, tmp_path, monkeypatch):
     root = Path(__file__).resolve().parent.parent
     monkeypatch.chdir(root)
-    job, _ = prepare(str(root / "configs" / f"{name}.yaml"), ['input.paths="configs/demo/*.gz"', f'output.path="{tmp_path}/o"'])
+    job, _ = prepare(
+        str(root / "configs" / f"{name}.yaml"), ['input.paths="configs/demo/*.gz"', f'output.path="{tmp_path}/o"']
+    )
     assert len(job.refine["steps"]) == 10
     assert [len(bundle) for bundle in bundles(job)] == [2]
 
@@ -105,7 +113,11 @@ def test_bundles_depend_on_the_input_alone(folder):
         (folder / f"{number}.jsonl").write_text("x" * 3_000_000)
     (folder / "r.yaml").write_text("input: {paths: '[0-9].jsonl'}\noutput: {path: o}\n")
     job, _ = prepare("r.yaml")
-    assert [[shard["name"] for shard in bundle] for bundle in bundles(job)] == [["0.jsonl", "1.jsonl"], ["2.jsonl", "3.jsonl"], ["4.jsonl"]]
+    assert [[shard["name"] for shard in bundle] for bundle in bundles(job)] == [
+        ["0.jsonl", "1.jsonl"],
+        ["2.jsonl", "3.jsonl"],
+        ["4.jsonl"],
+    ]
 
 
 def test_user_module_brings_its_signals_and_edits(folder):
@@ -131,4 +143,6 @@ def test_user_module_brings_its_signals_and_edits(folder):
     job, recipe = prepare("r.yaml")
     run(job, recipe.run, LocalEngine(), Silent())
     assert [row["text"] for row in kept(folder / "o")] == ["QQQ AND MORE?"]
-    assert [(row["id"], row["reason"], row["value"]) for row in rejected(folder / "o")] == [("b", "letter_q_ratio.min", 0.0)]
+    assert [(row["id"], row["reason"], row["value"]) for row in rejected(folder / "o")] == [
+        ("b", "letter_q_ratio.min", 0.0)
+    ]

@@ -10,7 +10,10 @@ Rows do not depend on the size of the batches. Each record of the file is in exa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
 
 from pipeline import storage
 from pipeline.errors import InputError, nearest
@@ -59,16 +62,34 @@ def read(
     rows = Rows(path, columns, default_source, batch_rows, batch_bytes)
     if format == "parquet":
         with storage.local_copy(path) as local:
-            yield from parquet.read(local, rows)
+            size = os.path.getsize(local)
+            for batch in parquet.read(local, rows):
+                yield replace(batch, consumed=size)
         return
     with storage.open_read(path) as stream:
-        if format == "jsonl":
-            yield from jsonl.read(stream, rows)
-        elif format in ("warc", "wet"):
-            yield from warc.read(stream, rows)
-        elif format in ("csv", "tsv"):
-            yield from tables.read(stream, rows, "," if format == "csv" else "\t")
-        elif format == "text":
-            yield from files.read_text(stream, rows)
-        else:
-            yield from files.read_html(stream, rows)
+        counted = _Counted(stream)
+        for batch in _stream_reader(format)(counted, rows):
+            yield replace(batch, consumed=counted.bytes)
+
+
+def _stream_reader(format: str) -> Callable[[Any, Rows], Iterator[Batch]]:
+    """The reader of a format that is read from front to back."""
+    if format in ("csv", "tsv"):
+        return lambda stream, rows: tables.read(stream, rows, "," if format == "csv" else "\t")
+    return {"jsonl": jsonl.read, "warc": warc.read, "wet": warc.read, "text": files.read_text, "html": files.read_html}[
+        format
+    ]
+
+
+class _Counted:
+    """A raw stream that counts what was read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As the stream's own `read`."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        return data

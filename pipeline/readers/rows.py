@@ -52,11 +52,13 @@ class Columns:
 class Batch:
     """table: DOCUMENT columns, `_record` int64, and for WARC `_status` int64 (the HTTP status, else null).
     quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
-    lost. skipped: records that are no documents (WARC requests ...) by kind."""
+    lost. skipped: records that are no documents (WARC requests ...) by kind. consumed: bytes of the file, as
+    stored, that have been read so far."""
 
     table: pa.Table
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    consumed: int = 0
 
 
 class Rows:
