@@ -85,7 +85,7 @@ def test_rule_set_bounds_can_be_changed():
     recipe, source = read(
         "input: x\nsteps:\n - keep: {gopher_quality: {word_count: {min: 30}}}\noutput: {path: o}\n", "r.yaml"
     )
-    rules = dict((r[0], r[1:]) for r in parse_steps(_with_builtin(recipe.steps), source).rows[0].options["rules"])
+    rules = {r[0]: r[1:] for r in parse_steps(_with_builtin(recipe.steps), source).rows[0].options["rules"]}
     assert rules["word_count"] == [30, None]
     assert rules["stop_word_count"] == [2, None]
 
@@ -104,7 +104,7 @@ def test_shipped_recipes_are_sound(name, tmp_path, monkeypatch):
     job, _ = prepare(
         str(root / "configs" / f"{name}.yaml"), ['input.paths="configs/demo/*.gz"', f'output.path="{tmp_path}/o"']
     )
-    assert len(job.refine["steps"]) == 10
+    assert len(job.refine["steps"]) == 11
     assert [len(bundle) for bundle in bundles(job)] == [2]
 
 

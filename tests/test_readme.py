@@ -1,0 +1,24 @@
+"""What the README prints is what the demo prints on this commit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from test_run import demo, manifest  # noqa: F401 (fixture)
+
+from pipeline.progress import funnel
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def test_demo_output(demo):  # noqa: F811
+    found = re.search(r"<!-- demo -->\n```\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found and found[1] == funnel(manifest(demo)), "put the new funnel into README.md:\n" + funnel(manifest(demo))
+
+
+def test_links_lead_somewhere():
+    for page in [README, *sorted((README.parent / "docs").glob("*.md")), README.parent / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} names {target}"
