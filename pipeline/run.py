@@ -269,7 +269,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     return {
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
-        "splits": {name: found["rows"] for name, found in resolved["splits"].items()},
+        "splits": {name: resolved["splits"][name]["rows"] for name in job.publish["splits"]},
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
