@@ -162,6 +162,12 @@ def _write_jsonl(open_sink: Callable[[str], Any]) -> Callable[[pa.Table, str], N
 
 
 @contextmanager
+def _plain(path: str) -> Iterator[Any]:
+    with open(path, "wb") as file:
+        yield file
+
+
+@contextmanager
 def _zstd(path: str) -> Iterator[Any]:
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
     with open(path, "wb") as file, compressor.stream_writer(file) as sink:
@@ -185,7 +191,7 @@ def _write_parquet(table: pa.Table, path: str) -> None:
 
 
 WRITERS: dict[str, Callable[[pa.Table, str], None]] = {
-    "jsonl": _write_jsonl(lambda path: open(path, "wb")),
+    "jsonl": _write_jsonl(_plain),
     "jsonl.gz": _write_jsonl(_gzip),
     "jsonl.zst": _write_jsonl(_zstd),
     "parquet": _write_parquet,

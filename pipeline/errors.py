@@ -11,9 +11,6 @@ Each message is a short letter: what happened, where, what was expected and foun
 A single bad record is none of these: it is quarantined and the run goes on.
 """
 
-import difflib
-from collections.abc import Iterable
-
 
 class GristmillError(Exception):
     """Root of all errors whose message is written for the user."""
@@ -37,9 +34,3 @@ class DeterminismError(GristmillError):
 
 class RunError(GristmillError):
     """The run cannot begin or cannot go on."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Nearest is 'x'."`, or nothing where no known name resembles `name`."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Nearest is {close[0]!r}." if close else ""

@@ -23,11 +23,12 @@ from typing import Any
 import pyarrow as pa
 
 import filters
+from filters.registry import nearest
 from pipeline import HOME, __version__, storage
 from pipeline.errors import InputError, RecipeError
 from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
-from pipeline.source import Source, nearest
+from pipeline.source import Source
 from pipeline.steps import Policy, Steps, parse_steps
 
 HTML_FORMATS = ("warc", "html")

@@ -71,7 +71,8 @@ def _dedup(job: Job, kind: str) -> str:
     if kind == "exact":
         return f"keep: {job.near['keep']}"
     sketch = job.refine["minhash"]
-    return f"threshold: {job.near['threshold']}, keep: {job.near['keep']}, {sketch['bands']} bands of {sketch['rows']} rows, shingles of {sketch['shingle']} tokens"
+    cut = f"{sketch['bands']} bands of {sketch['rows']} rows, shingles of {sketch['shingle']} tokens"
+    return f"threshold: {job.near['threshold']}, keep: {job.near['keep']}, {cut}"
 
 
 def outlook_text(found: dict[str, Any]) -> str:

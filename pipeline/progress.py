@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -65,7 +67,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.fields[stage]:<8} {task.description:<22}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[stage]:<9} {task.description:<22}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[tally]}"), console=console,
         )  # fmt: skip
         self._tally = Tally()
@@ -179,12 +181,20 @@ def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bo
 
 def next_words(output: str, split: str) -> str:
     """Where to look after a run."""
-    return "\n".join(
-        [
-            "Look next:",
-            f"  {output}/{split}/               the corpus; datasets.load_dataset('{output}') reads it",
-            f"  {output}/rejected/            every document that was not kept, with the reason",
-            f"  gristmill check {output}      proves sums, hashes and the absence of leaks",
-            f"  gristmill explain {output} ID the life of one document",
-        ]
-    )
+    command = command_name()
+    places = [
+        (f"{output}/{split}/", f"the corpus; datasets.load_dataset('{output}') reads it"),
+        (f"{output}/rejected/", "every document that was not kept, with the reason"),
+        (f"{command} check {output}", "proves sums, hashes and the absence of leaks"),
+        (f"{command} explain {output} ID", "the life of one document"),
+    ]
+    width = max(len(place) for place, _ in places)
+    return "\n".join(["", "Look next:", *(f"  {place:<{width}}  {what}" for place, what in places)])
+
+
+def command_name() -> str:
+    """How this command is called here: its name if it is on the path, else where it lies."""
+    called = sys.argv[0]
+    if os.path.basename(called) != "gristmill" or shutil.which("gristmill"):
+        return "gristmill"
+    return os.path.relpath(called)

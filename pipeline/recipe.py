@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from filters.registry import nearest
 from pipeline.errors import RecipeError
 from pipeline.source import Path as KeyPath
-from pipeline.source import Source, nearest, override, parse
+from pipeline.source import Source, override, parse
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 

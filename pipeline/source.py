@@ -8,8 +8,6 @@ Does not cover YAML tags, anchors to other files or several documents in one fil
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,9 +99,3 @@ def _descend(place: Any, part: str | int, name: str, walked: list[str | int]) ->
     if isinstance(place, list) and isinstance(part, int) and part < len(place):
         return place[part]
     raise RecipeError(f"{name}: nothing called '{part}' under '{'.'.join(map(str, walked)) or 'the recipe'}'.")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' or ''."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""

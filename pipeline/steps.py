@@ -26,13 +26,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create
 
 import filters
 from dedup.minhash import Bands, choose_bands
+from filters.registry import nearest
 from filters.rules import Rule, keep_rules, load_rule_set
 from filters.step import Step, all_kept, set_column
 from pipeline import HOME
 from pipeline.errors import RecipeError
 from pipeline.recipe import Model, Texts, letter
 from pipeline.source import Path as KeyPath
-from pipeline.source import Source, nearest
+from pipeline.source import Source
 
 RULE_SETS = HOME / "configs" / "rules"
 KINDS = ("extract", "edit", "keep", "datatrove", "dedup")

@@ -26,8 +26,9 @@ from typing import Any, BinaryIO, cast
 
 import smart_open
 
+from filters.registry import nearest
 from pipeline import s3
-from pipeline.errors import InputError, StorageError, nearest
+from pipeline.errors import InputError, StorageError
 from pipeline.s3 import is_s3
 
 WILD = "*?["
@@ -62,12 +63,12 @@ def temp_for(path: str) -> str:
 
     The name is unique to this attempt, so that two writers of one file never meet. Its folder exists.
     """
-    name = f"{os.path.basename(path)}.{os.getpid()}.{uuid.uuid4().hex}"
+    name = f".{os.path.basename(path)}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
     if is_remote(path):
-        return os.path.join(tempfile.gettempdir(), f"gristmill.{name}")
-    folder = os.path.join(os.path.dirname(path), ".tmp")
-    with _local(path, "make a temporary folder beside it"):
-        os.makedirs(folder, exist_ok=True)
+        return os.path.join(tempfile.gettempdir(), f"gristmill{name}")
+    folder = os.path.dirname(path)
+    with _local(path, "make its folder"):
+        os.makedirs(folder or ".", exist_ok=True)
     return os.path.join(folder, name)
 
 
@@ -97,7 +98,7 @@ def stat(path: str) -> FileInfo:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}.{_neighbour(path)}") from None
+        raise InputError(f"{path}: {error.strerror}{_neighbour(path)}") from None
     return FileInfo(path, found.st_size, str(found.st_mtime_ns))
 
 
@@ -135,7 +136,7 @@ def _neighbour(path: str) -> str:
     while folder and not os.path.isdir(folder):
         folder, name = os.path.split(folder)
     names = os.listdir(folder or ".")
-    return nearest(name, names) or f" The folder {folder or '.'!r} holds {len(names)} other names."
+    return nearest(name, names) or f"; the folder {folder or '.'!r} holds {len(names)} other names."
 
 
 # ---- from patterns to files
@@ -173,7 +174,7 @@ def _expand_one(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
 def _folder(folder: str, known: Callable[[str], bool]) -> list[FileInfo]:
     files = list_files(folder)
     if not files and not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such file or folder.{_neighbour(folder)}")
+        raise InputError(f"{folder}: no such file or folder{_neighbour(folder)}")
     base = folder.rstrip("/") + "/"
     shown = [info for info in files if not _hidden(info.path.removeprefix(base))]
     kept = [info for info in shown if known(info.path)]
@@ -206,7 +207,7 @@ def _glob(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
     parts = [(info, info.path.removeprefix(base).split("/")) for info in found]
     kept = [info for info, names in parts if not any(n[:1] in (".", "_") and n[0] not in asked for n in names)]
     if not kept:
-        raise InputError(f"{pattern}: no file matches.{_similar(pattern, base)}")
+        raise InputError(f"{pattern}: no file matches{_similar(pattern, base)}")
     return kept
 
 
@@ -243,7 +244,7 @@ def _glob_pattern(pattern: str) -> Callable[[str], bool]:
 def _similar(pattern: str, base: str) -> str:
     if is_s3(pattern):
         names = [entry[0] for entry, _ in zip(s3.listing(base), range(1000))]
-        return nearest(pattern, names) or f" There are {len(names)} objects under {base}."
+        return nearest(pattern, names) or f"; there are {len(names)} objects under {base}."
     return _neighbour(pattern)
 
 
@@ -257,7 +258,7 @@ def open_read(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}.{_neighbour(path)}") from None
+        raise InputError(f"{path}: {error.strerror}{_neighbour(path)}") from None
 
 
 def _readable(path: str) -> BinaryIO:

@@ -56,7 +56,7 @@ def test_wrong_recipe_is_exit_code_2(small):
     (small / "recipe.yaml").write_text("input: {paths: data.jsonl}\noutptu: {path: out}\n")
     done = gristmill("run", "recipe.yaml", cwd=small)
     assert done.returncode == 2
-    assert "recipe.yaml:2: unknown key 'outptu'; did you mean 'output'?" in done.stderr
+    assert "recipe.yaml:2: unknown key 'outptu', did you mean 'output'?" in done.stderr
     assert "Traceback" not in done.stderr
 
 

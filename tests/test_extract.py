@@ -204,7 +204,7 @@ def test_what_is_left_out():
     page = (
         b'<main><div class="breadcrumb">Home &gt; Mills</div><h2>Mills<span class="mw-editsection">[edit]</span></h2><p>They '
         b'grind. <img alt="logo"><a href="http://x.org">Corn</a></p><noscript>Enable it</noscript>'
-        b'<ul><li>They grind wheat.</li><li>They grind rye.</li></ul></main>'
+        b"<ul><li>They grind wheat.</li><li>They grind rye.</li></ul></main>"
     )
     (text,), _ = run([page], ["text/html"])
     assert re.sub(r"\s+", " ", text) == "Mills They grind. Corn • They grind wheat. • They grind rye."
@@ -309,7 +309,13 @@ def test_text_in_old_encodings(shared_data, name):
 def test_a_lone_character_between_elements_is_kept(lone):
     """resiliparse drops a text node of one three-byte character; Chinese text between <code> elements is full of them."""
     page = f"<html><body><p>事件由 <code>auth</code> {lone} <code>authpriv</code>：用于授权，还有更多的文字。</p></body></html>"
-    table = pa.table({"text": pa.nulls(1, pa.large_string()), "html": pa.array([page.encode()], pa.large_binary()), "content_type": ["text/html; charset=utf-8"]})
+    table = pa.table(
+        {
+            "text": pa.nulls(1, pa.large_string()),
+            "html": pa.array([page.encode()], pa.large_binary()),
+            "content_type": ["text/html; charset=utf-8"],
+        }
+    )
     text = extract()(table)[0]["text"][0].as_py()
     shown = {"&mdash;": "—", "&#8212;": "—"}.get(lone, lone)
     assert text == f"事件由 auth {shown} authpriv：用于授权，还有更多的文字。"

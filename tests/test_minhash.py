@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dedup.minhash as minhash
+import dedup.plain as plain
 from dedup.candidates import candidate_pairs, twins
 from dedup.exact import text_hashes
 from dedup.minhash import Bands, band_hashes, choose_bands, recall_curve, signatures
@@ -130,9 +131,10 @@ WIDE_ROWS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=9), max_size=7
 @given(WIDE_ROWS, st.integers(1, 20), st.integers(0, 5), st.integers(1, 7))
 def test_signatures_are_the_plain_minima_for_any_block(rows, hashes, seed, block):
     offsets, values = sets_of(*rows)
+    found = signatures(offsets, values, hashes, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(minhash, "_VALUES_AT_ONCE", block)
-        found = signatures(offsets, values, hashes, seed)
+        patch.setattr(plain, "_VALUES_AT_ONCE", block)
+        assert np.array_equal(plain.signatures(offsets, values, hashes, seed), found)
     assert found.dtype == np.uint32 and found.shape == (len(rows), hashes)
     assert found.tolist() == [plain_signature(sorted(set(row)), hashes, seed) for row in rows]
 

@@ -53,7 +53,7 @@ def test_missing_recipe_names_the_nearest(folder):
 @pytest.mark.parametrize(
     ("assignment", "letter"),
     [
-        ("output.formt=parquet", "--set output.formt: unknown key 'output.formt'; did you mean 'format'?"),
+        ("output.formt=parquet", "--set output.formt: unknown key 'output.formt', did you mean 'format'?"),
         ("output.format", "expected key=value"),
         ("steps.7.keep=c4", "nothing called '7'"),
         ("run.workers=many", "--set run.workers: 'run.workers' is 'many'"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -417,3 +419,67 @@ def test_split_keeps_its_side_when_data_is_added(demo, tmp_path):
     both = side[demo].keys() & side[tmp_path / "out"].keys()
     moved = [doc for doc in both if side[demo][doc] != side[tmp_path / "out"][doc]]
     assert len(both) > 20 and not moved
+
+
+@pytest.mark.ray
+def test_run_on_a_cluster_by_address(demo, tmp_path, monkeypatch):
+    """A Ray that somebody else started: joined by address, left running, the same bytes."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else a token that some Ray left in the home decides
+    folder = Path(tempfile.mkdtemp(prefix="gm", dir="/tmp"))  # Ray's socket paths must be short
+    command = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        "--num-cpus=2",
+    ]
+    command += [
+        "--include-dashboard=false",
+        f"--temp-dir={folder}",
+        "--object-store-memory=200000000",
+        "--disable-usage-stats",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    cluster = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_for_port(port)
+        done = gristmill("run", RECIPE, *sets(tmp_path / "out"), "--address", f"127.0.0.1:{port}", "-q")
+        assert done.returncode == 0, done.stderr
+        assert sums(tmp_path / "out") == sums(demo)
+        assert cluster.poll() is None, "the cluster was ended by the run"
+    finally:
+        end_processes_of(str(folder))
+        cluster.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_processes_of(folder: str) -> None:
+    """Ends the processes that carry this cluster's folder in their command line, and no other Ray's."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if folder.encode() in (entry / "cmdline").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+
+def wait_for_port(port: int, seconds: float = 60) -> None:
+    import socket
+
+    end = time.time() + seconds
+    while time.time() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                time.sleep(2)
+                return
+        time.sleep(0.3)
+    raise AssertionError(f"no Ray answered on port {port}")

@@ -75,9 +75,9 @@ def test_expand_refuses_what_gives_nothing(tree: str, pattern: str) -> None:
 
 def test_expand_letters(tmp_path: Path) -> None:
     (tmp_path / "shard-1.jsonl").write_text("{}")
-    with pytest.raises(InputError, match=r"shard-2\.jsonl: no such file or folder\. Nearest is 'shard-1\.jsonl'"):
+    with pytest.raises(InputError, match=r"shard-2\.jsonl: no such file or folder, did you mean 'shard-1\.jsonl'"):
         expand([str(tmp_path / "shard-2.jsonl")], known)
-    with pytest.raises(InputError, match=r"no file matches.*Nearest is 'shard-1\.jsonl'"):
+    with pytest.raises(InputError, match=r"no file matches, did you mean 'shard-1\.jsonl'"):
         expand([str(tmp_path / "shard-*.jsonl.gz")], known)
     with pytest.raises(InputError, match="at least one file"):
         expand([], known)
@@ -148,7 +148,7 @@ def test_publish_from_another_filesystem(tmp_path: Path) -> None:
     storage.publish(str(temporary), str(tmp_path / "out/y"))
     assert (tmp_path / "out/y").read_bytes() == b"x" * 100
     assert not temporary.exists()
-    assert os.listdir(tmp_path / "out/.tmp") == []
+    assert [name for name in os.listdir(tmp_path / "out") if name.endswith(".tmp")] == []
 
 
 def test_temp_names_never_meet(base: str) -> None:
@@ -172,7 +172,7 @@ def test_put_if_absent_of_many_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert won.count(True) == 1
-    assert os.listdir(tmp_path / ".tmp") == []
+    assert [name for name in os.listdir(tmp_path) if name.endswith(".tmp")] == []
 
 
 def test_local_copy(base: str) -> None:

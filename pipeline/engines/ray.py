@@ -17,9 +17,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-# both are read when ray is imported
+# these are read when ray is imported
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 logging.getLogger("ray").setLevel(logging.ERROR)
 
@@ -84,7 +85,8 @@ def _start(run: Run) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"the Ray cluster at {run.address}" if run.address else "Ray on this machine"
         raise RunError(
-            f"{where} did not start or answer: {error}\nTry --engine local, or check the address."
+            f"{where} did not start or answer: {error}\n"
+            "Check the address and, if the cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN; or try --engine local."
         ) from error
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from filters.registry import nearest
 from pipeline import storage
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError
 from pipeline.readers import files, jsonl, parquet, tables, warc
 from pipeline.readers.rows import Batch, Columns, Rows
 
@@ -58,7 +59,7 @@ def read(
     storage fails. Bad records and cut files raise nothing: see `Batch.quarantined`.
     """
     if format not in FORMATS:
-        raise InputError(f"{path}: unknown format {format!r}.{nearest(format, FORMATS)} Known: {', '.join(FORMATS)}.")
+        raise InputError(f"{path}: unknown format {format!r}{nearest(format, FORMATS)} (known: {', '.join(FORMATS)})")
     rows = Rows(path, columns, default_source, batch_rows, batch_bytes)
     if format == "parquet":
         with storage.local_copy(path) as local:

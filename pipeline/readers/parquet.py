@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import InputError, nearest
+from filters.registry import nearest
+from pipeline.errors import InputError
 from pipeline.readers.rows import Batch, Rows, describe
 
 # what pyarrow raises on damaged bytes; MemoryError comes from a length that lies
@@ -56,8 +57,9 @@ def _check(schema: pa.Schema, rows: Rows) -> None:
     wanted = rows.columns.html or rows.columns.text
     if wanted not in schema.names:
         raise InputError(
-            f"{rows.path}: there is no column {wanted!r}.{nearest(wanted, schema.names)} "
-            f"Columns: {', '.join(schema.names[:20])}. Set input: columns: text to one of them."
+            f"{rows.path}: there is no column {wanted!r}{nearest(wanted, schema.names)} "
+            f"(it has {', '.join(schema.names[:20])}). "
+            "Name the one that holds the text: input: {text: COLUMN}."
         )
     kind = schema.field(wanted).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -15,7 +15,8 @@ import csv
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipeline.errors import InputError, nearest
+from filters.registry import nearest
+from pipeline.errors import InputError
 from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import Line, TailError, as_utf8, chunks, lines
 
@@ -88,8 +89,9 @@ def _header(fields: list[str], rows: Rows) -> list[str]:
     names = [name.strip() for name in fields]
     if wanted not in names:
         raise InputError(
-            f"{rows.path}: the header has no column {wanted!r}.{nearest(wanted, names)} "
-            f"Columns: {', '.join(names[:20])}. Set input: columns: text to one of them."
+            f"{rows.path}: the header has no column {wanted!r}{nearest(wanted, names)} "
+            f"(it has {', '.join(names[:20])}). "
+            "Name the one that holds the text: input: {text: COLUMN}."
         )
     return names
 
