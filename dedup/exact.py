@@ -4,16 +4,21 @@
 
 Two texts with equal normal forms have equal tokens (white space and case are no part of a token), so their
 shingle sets are equal too and their Jaccard similarity is 1: an exact duplicate is always a near-duplicate.
-Not covered: Unicode normalisation, punctuation. Do that in a step before."""
+Not covered: Unicode normalisation, punctuation. Do that in a step before.
+
+The hash stays cryptographic: equal hashes are believed without another look at the texts, so nobody may be able to
+write a text that has the hash of another's."""
 
 import hashlib
 from collections.abc import Iterable
-from typing import TypeAlias
 
 import numpy as np
-import pyarrow as pa
 
-Column: TypeAlias = pa.Array | pa.ChunkedArray
+from dedup.characters import character_table
+from dedup.columns import Column, row_blocks, text_buffers
+from kernels.normal import normal_forms
+
+_BLOCK_BYTES = 1 << 19  # of texts brought to their normal form together: what is written is still in the cache to hash
 
 
 def normalise(text: str) -> str:
@@ -23,7 +28,7 @@ def normalise(text: str) -> str:
 
 def text_hashes(texts: Column) -> np.ndarray:
     """blake2b-128 of each normalised text: uint64, shape (n, 2), first half first. Null counts as ""."""
-    return _hash_rows(normalise(text or "") for text in texts.to_pylist())
+    return _hash_rows(_normal_forms(texts))
 
 
 def record_keys(sources: Column, ids: Column) -> np.ndarray:
@@ -32,11 +37,27 @@ def record_keys(sources: Column, ids: Column) -> np.ndarray:
     It knows neither file nor row, so a record keeps it wherever it is read from. Null counts as "".
     """
     pairs = zip(sources.to_pylist(), ids.to_pylist(), strict=True)
-    return _hash_rows(f"{source or ''}\0{identity or ''}" for source, identity in pairs)
+    return _hash_rows(
+        f"{source or ''}\0{identity or ''}".encode("utf-8", "surrogatepass") for source, identity in pairs
+    )
 
 
-def _hash_rows(rows: Iterable[str]) -> np.ndarray:
+def _normal_forms(texts: Column) -> Iterable[memoryview]:
+    """Each text as `normalise` has it, in UTF-8; good until the next is taken."""
+    table = character_table()
+    for offsets, data in text_buffers(texts):
+        for low, high in row_blocks(offsets, _BLOCK_BYTES):
+            out = np.empty((offsets[high] - offsets[low]) * 3 // 2 + 4, np.uint8)
+            ends = np.empty(high - low, np.int64)
+            normal_forms(offsets, data, low, high, table, out, ends)
+            view, start = out.data, 0
+            for end in ends.tolist():
+                yield view[start:end]
+                start = end
+
+
+def _hash_rows(rows: Iterable[bytes | memoryview]) -> np.ndarray:
     blake2b = hashlib.blake2b
-    digests = b"".join(blake2b(row.encode("utf-8", "surrogatepass"), digest_size=16).digest() for row in rows)
+    digests = b"".join([blake2b(row, digest_size=16).digest() for row in rows])
     # big-endian, so that the order of the numbers is the order of the digests written in hex
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)

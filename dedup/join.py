@@ -14,7 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dedup.columns import frozen
 from dedup.similarity import jaccards_between
+from kernels.lookup import directory, equal_ranges
 
 # Hits in hand at once: 2**20 of them are about 80 MB of index arrays.
 _CHUNK_HITS = 1 << 20
@@ -28,7 +30,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 class HeldoutIndex:
     """An index of the held-out sets (CSR: offsets int64 (n + 1), values uint64, rows sorted and unique).
 
-    Memory: the sets, and 24 bytes for each prefix entry ((1 - threshold) of the values, and one for each
+    Memory: the sets, and 32 to 40 bytes for each prefix entry ((1 - threshold) of the values, and one for each
     set)."""
 
     def __init__(self, offsets: np.ndarray, values: np.ndarray, threshold: float):
@@ -40,7 +42,10 @@ class HeldoutIndex:
         rows, places = _prefixes(self._sizes, threshold)
         hashes = values[offsets[rows] + places]
         order = np.argsort(hashes, kind="stable")
-        self._rows, self._places, self._hashes = rows[order], places[order], hashes[order]
+        self._rows, self._places, self._hashes = rows[order], places[order], frozen(hashes[order], np.uint64)
+        # one part of the hashes for each of them: a look-up reads two starts and hardly more
+        self._bits = max(1, len(rows).bit_length())
+        self._starts = frozen(directory(self._hashes, self._bits), np.int64)
 
     def probe(self, offsets: np.ndarray, values: np.ndarray) -> Pairs:
         """Every pair at or above the threshold: rows of the index int64, rows of the probed sets int64,
@@ -60,8 +65,8 @@ class HeldoutIndex:
         sizes = np.diff(offsets)
         rows, places = _prefixes(sizes, self.threshold)
         hashes = values[offsets[rows] + places]
-        low = np.searchsorted(self._hashes, hashes, side="left")
-        hits = np.searchsorted(self._hashes, hashes, side="right") - low
+        low, hits = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
+        equal_ranges(self._hashes, self._starts, self._bits, frozen(hashes, np.uint64), low, hits)
         some = np.flatnonzero(hits)
         rows, places, low, hits = rows[some], places[some], low[some], hits[some]
         for start, stop, whole in _chunks(rows, hits):

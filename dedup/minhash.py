@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dedup.columns import frozen
 from dedup.hashing import GOLDEN, mix_in_place, mix_int
+from kernels.minhash import bands as hash_bands
+from kernels.minhash import minima
+
+_VECTOR = 16  # numbers of 32 bits in the widest vector of a CPU today
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Bands:
         return 1.0 - (1.0 - similarity**self.rows) ** self.bands
 
 
-# The cost of one document in microseconds on one core, by which `choose_bands` compares its candidates.
+# The cost of one document in microseconds on one core, by which `choose_bands` compares its candidates: as measured
+# with the numpy code of `dedup.plain` and a pair read from files one set at a time. Kernels have made all of it
+# cheaper since (a minimum 0.025, a pair 1 to 2 and its reading); the bands were left as they are.
 HASH_COST = 0.3  # one minimum over 900 shingles, the mean of manual pages: 208 hashes, 14,800 documents/s
 BAND_COST = 1.0  # one bucket row of 24 bytes: written, sorted twice (3.5 million rows/s each), read
 PAIR_COST = 20.0  # one candidate verified: 50,000 to 63,000 pairs/s measured
@@ -92,43 +99,19 @@ def recall_curve(bands: Bands) -> list[tuple[float, float]]:
     return [(step / 20, bands.probability(step / 20)) for step in range(21)]
 
 
-# 8 hashes x 16,384 shingles of uint32 are 512 KB and stay in the second-level cache: 2.7 G multiply-adds/s;
-# 16 x 8,192 gives 1.1, 32 x 4,096 gives 1.9, one document at a time 1.1.
-_HASHES_AT_ONCE = 8
-_VALUES_AT_ONCE = 16_384
-
-
 def signatures(offsets: np.ndarray, values: np.ndarray, hashes: int, seed: int) -> np.ndarray:
     """MinHash signatures of shingle sets (CSR: offsets int64 (n + 1), values uint64): uint32, shape (n,
     hashes).
 
     Minimum j is taken of (a_j * h + b_j) mod 2**32 over the upper 32 bits h of each shingle hash, a_j odd. On
     real text this cheap family has the error of ideal random permutations, sqrt(s (1 - s) / hashes). An empty
-    row gives 2**32 - 1 throughout. Memory beyond the result: the 32-bit halves of the values and half a
-    megabyte.
+    row gives 2**32 - 1 throughout.
     """
-    rows = len(offsets) - 1
-    out = np.full((rows, hashes), 0xFFFFFFFF, np.uint32)
-    if not len(values):
-        return out
     factors, terms = _family(hashes, seed)
-    folded = (values >> np.uint64(32)).astype(np.uint32)
-    filled = np.flatnonzero(np.diff(offsets))
-    starts, ends = offsets[:-1][filled], offsets[1:][filled]
-    low = int(starts[0])
-    while low < ends[-1]:
-        # the rows that touch [low, high); a row longer than a block is met in several
-        high = min(low + _VALUES_AT_ONCE, int(ends[-1]))
-        first, last = np.searchsorted(ends, low, side="right"), np.searchsorted(starts, high, side="left")
-        bounds = np.maximum(starts[first:last], low) - low
-        met = filled[first:last]
-        for hash_low in range(0, hashes, _HASHES_AT_ONCE):
-            some = slice(hash_low, hash_low + _HASHES_AT_ONCE)
-            hashed = np.multiply.outer(factors[some], folded[low:high])
-            hashed += terms[some, None]
-            least = np.minimum.reduceat(hashed, bounds, axis=1).T
-            out[met, some] = np.minimum(out[met, some], least)
-        low = high
+    spare = -hashes % _VECTOR  # functions whose minima nobody asks for, so that the loop has whole vectors
+    factors, terms = (frozen(np.concatenate((part, part[:1].repeat(spare))), np.uint32) for part in (factors, terms))
+    out = np.empty((len(offsets) - 1, hashes), np.uint32)
+    minima(frozen(offsets, np.int64), frozen(values, np.uint64), factors, terms, out)
     return out
 
 
@@ -144,11 +127,6 @@ def band_hashes(signatures: np.ndarray, bands: Bands) -> np.ndarray:
     bands, or in another order, give different hashes (each place has its own salt)."""
     if signatures.shape[1] != bands.hashes:
         raise ValueError(f"signatures of {bands.hashes} hashes expected, got {signatures.shape[1]}")
-    out = np.zeros((len(signatures), bands.bands), np.uint64)
-    for band in range(bands.bands):
-        column = out[:, band]
-        for place in range(band * bands.rows, (band + 1) * bands.rows):
-            salted = signatures[:, place].astype(np.uint64)
-            salted += np.uint64((place + 1) << 32)
-            column += mix_in_place(salted)
-    return mix_in_place(out)
+    out = np.empty((len(signatures), bands.bands), np.uint64)
+    hash_bands(frozen(signatures, np.uint32), bands.rows, out)
+    return out

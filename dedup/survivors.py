@@ -18,6 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedup.columns import Column, frozen
+from kernels.graph import first_independent_set, most_similar, smallest_members
+
 
 @dataclass
 class Verdict:
@@ -73,47 +76,24 @@ def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, tw
 
 
 def _first_independent_set(n: int, ends: np.ndarray) -> np.ndarray:
-    """bool (n,): nodes kept. `ends` (m, 2): the better first. Edges go in the
-    order of their better ends, so whatever could remove a node has its turn before it: one pass decides."""
-    alive = bytearray(b"\1") * n
-    ends = ends[np.argsort(ends[:, 0], kind="stable")]
-    for better, worse in zip(ends[:, 0].tolist(), ends[:, 1].tolist()):
-        if alive[better]:
-            alive[worse] = 0
-    return np.frombuffer(bytes(alive), bool)
+    """bool (n,): nodes kept. `ends` (m, 2): the better first."""
+    alive = np.ones(n, bool)
+    first_independent_set(frozen(ends, np.int64), alive)
+    return alive
 
 
 def _keepers(n: int, alive: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each node its most similar kept neighbour (the node itself if none) and the similarity (NaN if
     none)."""
-    removed = np.concatenate((ends[:, 1], ends[:, 0]))
-    beside = np.concatenate((ends[:, 0], ends[:, 1]))
-    weights = np.concatenate((weights, weights))
-    use = alive[beside]
-    removed, beside, weights = removed[use], beside[use], weights[use]
-    best_last = np.lexsort((-beside, weights, removed))
     keeper, similarity = np.arange(n), np.full(n, np.nan)
-    # the last of each run is the most similar neighbour, the best-ranked of equally similar ones
-    last = np.flatnonzero(np.append(removed[best_last][1:] != removed[best_last][:-1], len(removed) > 0))
-    chosen = best_last[last]
-    keeper[removed[chosen]], similarity[removed[chosen]] = beside[chosen], weights[chosen]
+    most_similar(frozen(ends, np.int64), frozen(weights, np.float64), alive, keeper, similarity)
     return keeper, similarity
 
 
 def components(n: int, edges: np.ndarray) -> np.ndarray:
-    """The smallest member of the connected component of each of n nodes: int64 (n,).
-
-    Each round hooks the larger root of every edge below the smallest root beside it, then shortens all paths,
-    and forgets edges inside one component: a root is never above a member, so the result hangs on no order.
-    """
+    """The smallest member of the connected component of each of n nodes: int64 (n,)."""
     parent = np.arange(n)
-    ends = _as_pairs(edges)
-    while len(ends):
-        ends = parent[ends]
-        ends = ends[ends[:, 0] != ends[:, 1]]
-        np.minimum.at(parent, ends.max(axis=1), ends.min(axis=1))
-        while not np.array_equal(shorter := parent[parent], parent):
-            parent = shorter
+    smallest_members(parent, frozen(_as_pairs(edges), np.int64))
     return parent
 
 
@@ -124,7 +104,6 @@ def cluster_keys(cluster: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return keys[by[first]][np.searchsorted(labels, cluster)]
 
 
-Column: TypeAlias = pa.Array | pa.ChunkedArray
 Criterion: TypeAlias = tuple[Column | np.ndarray, bool]
 
 

@@ -16,7 +16,7 @@ import dedup.plain as plain
 import dedup.shingles as shingles
 from dedup.candidates import candidate_pairs, twins
 from dedup.characters import character_table
-from dedup.columns import row_blocks, text_buffers
+from dedup.columns import row_blocks
 from dedup.exact import normalise, text_hashes
 from dedup.join import HeldoutIndex
 from dedup.minhash import Bands, band_hashes, signatures
@@ -27,7 +27,8 @@ from kernels.compile import kernel
 from kernels.shingles import PLACES
 from kernels.sorting import COUNTS, sort_unique
 
-CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+# every assigned plane whole, every 97th of what is unassigned or private
+CODES = [*range(0xD800), *range(0xE000, 0x33480), *range(0x33480, 0x110000, 97), *range(0xE0000, 0xE0200)]
 # case that changes length, sigmas and what they look at, marks, joiners, scripts without spaces, blanks, NUL
 ODD = "aZ_09 \n\t\x1c\0.'-\u00adİıßẞΣσςΑΌ\u0345ʰⅧǅKÅȺﬁéÉe\u0301\u200d\u200c\ufe0f\u3099กั้ภာमे한ᄒ힣ﾊﾟ東々〇かー𠀀𝔸Ⓐ𞤀😀\u3000\u0085\u2028½"
 TEXT = st.text(st.sampled_from(ODD), max_size=80) | st.text(max_size=50)
@@ -48,7 +49,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("frame", ["{}", "aΣ{}", "{}Σ", "a{}Σ", "aΣ{}b", "'{}'Σ{}"])
 def test_lower_case_of_every_character(frame):
-    """All of Unicode, beside sigmas, through the normal form: what `str.lower` and `str.split` give."""
+    """Beside sigmas, through the normal form: what `str.lower` and `str.split` give."""
     texts = [frame.format(chr(code), chr(code)) for code in CODES]
     forms = [bytes(form).decode() for form in exact._normal_forms(column(*texts))]
     assert forms == [normalise(text) for text in texts]
@@ -333,7 +334,7 @@ def test_rows_of_one_hash_are_put_in_order(count):
     doc = chance.permutation(count).astype(np.uint64)
     order = np.lexsort((doc, twin))
     first = np.unique(twin[order], return_index=True)[1]
-    assert candidate_pairs(hash, twin, doc).big[0].tolist() == doc[order][first].tolist()
+    assert candidate_pairs(hash, twin, doc, cap=5).big[0].tolist() == doc[order][first].tolist()
     same = twins(np.stack((hash, twin), axis=1), doc)
     assert len(same) == count - len(first)
 

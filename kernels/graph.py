@@ -1,0 +1,98 @@
+"""Rows in order, and decisions over pairs of documents: loops that hang on what they did before."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+import numpy as np
+
+from kernels.compile import kernel, part
+
+_FEW = 16
+
+
+@kernel
+def order_ties(order, first, second, third):
+    """`order` (int64) sorts `first`; puts those of equal `first` in the order of `second`, then `third`. At the worst
+    n**(4/3) comparisons for n equals."""
+    start, rows = np.int64(0), len(order)
+    while start < rows:
+        end = start + 1
+        while end < rows and first[order[end]] == first[order[start]]:
+            end += 1
+        if end - start > _FEW:
+            for k in range(24, 0, -1):  # the gaps of Sedgewick (1986)
+                _insert(order, start, end, np.int64((1 << 2 * k) + 3 * (1 << k - 1) + 1), second, third)
+        _insert(order, start, end, np.int64(1), second, third)
+        start = end
+
+
+@part
+def _insert(order, start, end, gap, second, third):
+    for i in range(start + gap, end):
+        row, j = order[i], i
+        while j - gap >= start and _before(row, order[j - gap], second, third):
+            order[j] = order[j - gap]
+            j -= gap
+        order[j] = row
+
+
+@part
+def _before(a, b, second, third):
+    return second[a] < second[b] or (second[a] == second[b] and third[a] < third[b])
+
+
+@kernel
+def smallest_members(parent, ends):
+    """Union-find over the edges `ends` (int64 (m, 2)). `parent` (int64) comes as 0..n-1 and leaves with the smallest
+    member of each node's component: a root is never above what hangs below it."""
+    for edge in range(len(ends)):
+        a, b = _root(parent, ends[edge, 0]), _root(parent, ends[edge, 1])
+        if a < b:
+            parent[b] = a
+        elif b < a:
+            parent[a] = b
+    for node in range(len(parent)):
+        parent[node] = parent[parent[node]]  # that of a smaller node is its root already
+
+
+@part
+def _root(parent, node):
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@kernel
+def first_independent_set(ends, alive):
+    """`alive` (bool) comes true and leaves with the nodes kept: each in turn, unless one kept before it shares an
+    edge with it. `ends` int64 (m, 2): the smaller node of each edge first."""
+    starts = np.zeros(len(alive) + 1, np.int64)
+    for edge in range(len(ends)):
+        starts[ends[edge, 0] + 1] += 1
+    for node in range(len(alive)):
+        starts[node + 1] += starts[node]
+    worse = np.empty(len(ends), np.int64)
+    for edge in range(len(ends)):
+        better = ends[edge, 0]
+        worse[starts[better]] = ends[edge, 1]
+        starts[better] += 1
+    first = 0
+    for node in range(len(alive)):  # now starts[node] is where its neighbours end
+        if alive[node]:
+            for i in range(first, starts[node]):
+                alive[worse[i]] = False
+        first = starts[node]
+
+
+@kernel
+def most_similar(ends, weights, alive, keeper, similarity):
+    """For each node its most similar neighbour among the `alive`, the smallest of equally similar ones. `keeper`
+    comes as 0..n-1 and `similarity` as NaN, and stay so where there is none."""
+    for edge in range(len(ends)):
+        for side in range(2):
+            node, other = ends[edge, side], ends[edge, 1 - side]
+            if not alive[other]:
+                continue
+            weight, best = weights[edge], similarity[node]
+            if np.isnan(best) or weight > best or (weight == best and other < keeper[node]):
+                keeper[node], similarity[node] = other, weight

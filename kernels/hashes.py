@@ -1,0 +1,65 @@
+"""64-bit hashes of pieces of text. Two pieces with the same hash count as the same piece."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kernels.compile import kernel, part
+from kernels.memory import PAD, load64, pointer
+from kernels.simd import below
+
+_A = np.uint64(0x9E3779B97F4A7C15)
+_B = np.uint64(0xC2B2AE3D27D4EB4F)
+_HALF = np.uint64(32)
+_FAR = np.uint64(29)
+_ONE = np.uint64(1)
+
+
+@part
+def hash_bytes(data, start, end):
+    """A hash of data[start:end], uint64 and never 0, so that 0 can mean "empty" in a table."""
+    state = np.uint64(end - start) * _B
+    while end - start > 8:
+        state = (state ^ load64(data, start)) * _A
+        state ^= state >> _HALF
+        start += 8
+    state = (state ^ (load64(data, start) & below(8 * (end - start)))) * _A
+    state = (state ^ (state >> _FAR)) * _B
+    return (state ^ (state >> _HALF)) | _ONE
+
+
+@part
+def _round(state, bits):
+    state = (state ^ bits) * _A
+    return state ^ (state >> _HALF)
+
+
+@part
+def table_bits(entries):
+    """The number of bits of a table with at least two places for each of `entries`; 4 or more."""
+    bits = 4
+    while (1 << bits) < 2 * entries:
+        bits += 1
+    return bits
+
+
+@part
+def spread(number, bits):
+    """The place of a hash in a table of 2**bits, as int64."""
+    return np.int64((number * _A) >> np.uint64(64 - bits))
+
+
+def hash_words(words: Sequence[bytes]) -> np.ndarray:
+    """`hash_bytes` of each word, uint64."""
+    ends = np.cumsum([0, *map(len, words)])
+    return _hash_pieces(ends, np.frombuffer(b"".join(words) + bytes(PAD), np.uint8))
+
+
+@kernel
+def _hash_pieces(ends, data):
+    out = np.empty(len(ends) - 1, np.uint64)
+    for piece in range(len(out)):
+        out[piece] = hash_bytes(pointer(data), ends[piece], ends[piece + 1])
+    return out
