@@ -61,4 +61,5 @@ def part(function: Callable[..., Any]) -> Any:
 
     That halves the time a kernel takes to compile.
     """
-    return numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(nogil=True, error_model="numpy", **options)(function)

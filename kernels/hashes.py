@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.compile import kernel, part
-from kernels.memory import PAD, load64, pointer
+from kernels.memory import PAD, int64, load64, pointer
 from kernels.simd import below
 
 _A = np.uint64(0x9E3779B97F4A7C15)
@@ -48,7 +48,7 @@ def table_bits(entries):
 @part
 def spread(number, bits):
     """The place of a hash in a table of 2**bits, as int64."""
-    return np.int64((number * _A) >> np.uint64(64 - bits))
+    return int64((number * _A) >> np.uint64(64 - bits))
 
 
 def hash_words(words: Sequence[bytes]) -> np.ndarray:

@@ -78,7 +78,7 @@ def run(
     with _interruptible(shown):
         teller = reporter(quiet or json_)
         try:
-            mill = _Lazy(lambda: start(settings.run))
+            mill = _Lazy(lambda: _warmed(teller.note, settings.run, start))
             outcome = drive(job, settings.run, mill, teller, fresh)
         finally:
             teller.close()
@@ -119,8 +119,10 @@ def preview(
     """Dry run on a sample: what each step drops, three examples for each reason, an estimate for the whole."""
     from pipeline.job import prepare
     from pipeline.preview import preview as look
+    from pipeline.warmup import ensure_warm
 
     job, _ = prepare(recipe, _assignments(input, "", set_, []))
+    ensure_warm(lambda text: typer.echo(text, err=True))
     text, manifest = look(job, n)
     if json_:
         _print_json(manifest)
@@ -175,6 +177,48 @@ def check(out: OutArg, json_: JsonOption = False) -> None:
 
 
 @app.command()
+def warmup() -> None:
+    """Compile the kernels for this machine now, e.g. while building an image; else the first run does it."""
+    from pipeline.warmup import ensure_warm
+
+    ensure_warm(typer.echo)
+    typer.echo("The kernels are ready.")
+
+
+@app.command(name="train-classifier")
+def train_classifier(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled JSON Lines (.gz, .zst as well).")],
+    out: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The model to write: .bin, or .ftz for a small, quantised one.")
+    ],
+    text: Annotated[str, typer.Option(help="The field with the text.")] = "text",
+    label: Annotated[str, typer.Option(help="The field with the label.")] = "label",
+    held_out: Annotated[float, typer.Option(help="Share of texts the model is judged on.", min=0.0, max=0.9)] = 0.1,
+    seed: Annotated[int, typer.Option(help="Which texts are held out.")] = 0,
+    epoch: Annotated[int, typer.Option(min=1)] = 5,
+    lr: Annotated[float, typer.Option(min=0.0)] = 0.5,
+    word_ngrams: Annotated[int, typer.Option(min=1)] = 2,
+    dim: Annotated[int, typer.Option(min=1)] = 100,
+    json_: JsonOption = False,
+) -> None:
+    """Train a fastText classifier for `keep: {fasttext: {model: MODEL, label: ..., min: ...}}`, and say how good it is."""
+    from filters.train import train
+    from pipeline.errors import InputError
+    from pipeline.progress import scores
+
+    try:
+        found = train(
+            data, text, label, out, held_out=held_out, seed=seed, epoch=epoch, lr=lr, wordNgrams=word_ngrams, dim=dim
+        )
+    except (ValueError, OSError) as error:
+        raise InputError(str(error)) from error
+    if json_:
+        _print_json(found)
+    else:
+        typer.echo(scores(found))
+
+
+@app.command()
 def signals(json_: JsonOption = False) -> None:
     """Every signal, edit and rule set there is, one line each."""
     from pipeline.catalogue import catalogue, catalogue_text
@@ -208,6 +252,14 @@ class _Lazy:
     def close(self) -> None:
         if self._engine is not None:
             self._engine.close()
+
+
+def _warmed(say: Any, settings: Any, start: Any) -> Any:
+    """An engine, with the kernels compiled before its workers would each begin to."""
+    from pipeline.warmup import ensure_warm
+
+    ensure_warm(say)
+    return start(settings)
 
 
 def _assignments(inputs: list[str], output: str, given: list[str], extra: list[tuple[str, Any]]) -> list[str]:

@@ -29,7 +29,7 @@ from pipeline.errors import InputError, RecipeError
 from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
-from pipeline.steps import Policy, Steps, parse_steps
+from pipeline.steps import Policy, Steps, measures, parse_steps
 
 HTML_FORMATS = ("warc", "html")
 
@@ -109,7 +109,7 @@ def code_version() -> str:
 
 def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) -> dict[str, Any]:
     signals = recipe.output.signals
-    measured = [rule[0] for step in steps.rows if step.kind == "rules" for rule in step.options["rules"]]
+    measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
     criteria = [steps.keep.best] if isinstance(steps.keep, Policy) and steps.keep.best else []
     return {
@@ -239,10 +239,12 @@ def _check_signals(recipe: Recipe, steps: Steps, source: Source) -> None:
         asked += [(name, ("output", "signals")) for name in recipe.output.signals]
     if isinstance(steps.keep, Policy) and steps.keep.best:
         asked.append((steps.keep.best, ("steps",)))
+    measured = {name for step in steps.rows for name in measures(step)}
     for name, path in asked:
-        if name not in filters.SIGNALS:
+        known = {*filters.SIGNALS, *measured}
+        if name not in known:
             raise RecipeError(
-                f"{source.where(path)}: no signal is called '{name}'{nearest(name, filters.SIGNALS)} ('gristmill signals' lists them)"
+                f"{source.where(path)}: no signal is called '{name}'{nearest(name, known)} ('gristmill signals' lists them)"
             )
 
 

@@ -199,14 +199,19 @@ class Shingles:
 
     def gather(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The sets of `docs` as (offsets, values), in the order given."""
-        sets = []
-        for doc in docs.tolist():
-            offsets, values = self.shard(doc >> DOC_BITS)
-            row = doc & ((1 << DOC_BITS) - 1)
-            sets.append(values[offsets[row] : offsets[row + 1]])
-        ends = np.cumsum([len(s) for s in sets]) if sets else np.empty(0)
-        offsets_out = np.concatenate([[0], ends]).astype(np.int64)
-        return offsets_out, np.concatenate(sets) if sets else np.empty(0, dtype=np.uint64)
+        owners = (docs >> np.uint64(DOC_BITS)).astype(np.int64)
+        rows = (docs & np.uint64((1 << DOC_BITS) - 1)).astype(np.int64)
+        shards = {index: self.shard(index) for index in np.unique(owners).tolist()}
+        sizes = np.zeros(len(docs), dtype=np.int64)
+        for index, (offsets, _) in shards.items():
+            mine = owners == index
+            sizes[mine] = offsets[rows[mine] + 1] - offsets[rows[mine]]
+        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        gathered = np.empty(ends[-1], dtype=np.uint64)
+        for index, (offsets, values) in shards.items():
+            mine = np.flatnonzero(owners == index)
+            gathered[_ranges(ends[mine], sizes[mine])] = values[_ranges(offsets[rows[mine]], sizes[mine])]
+        return ends, gathered
 
     def ranks(self, docs: np.ndarray) -> np.ndarray:
         """Ranks of `docs` among themselves under the keep policy."""
@@ -232,6 +237,12 @@ class Shingles:
             half = len(places) // 2
             result[part] = jaccards(offsets, values, places[:half], places[half:], min_similarity=threshold)
         return result
+
+
+def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """start, start + 1, ... of each range, one after another."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
 
 
 # -- probe -----------------------------------------------------------------------------------------

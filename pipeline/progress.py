@@ -198,3 +198,18 @@ def command_name() -> str:
     if os.path.basename(called) != "gristmill" or shutil.which("gristmill"):
         return "gristmill"
     return os.path.relpath(called)
+
+
+def scores(found: dict[str, Any]) -> str:
+    """What training a classifier found: figures for each label, and its thresholds."""
+    lines = [f"{found['train']:,} texts to train on, {found['held_out']:,} held out", ""]
+    for label, figures in found["labels"].items():
+        lines.append(
+            f"{label}: precision {figures['precision']:.3f}, recall {figures['recall']:.3f}, F1 {figures['f1']:.3f}"
+        )
+        lines.append("  threshold   kept  precision  recall")
+        lines += [
+            f"  {row['threshold']:9.2f}  {row['kept']:5.3f}  {row['precision']:9.3f}  {row['recall']:6.3f}"
+            for row in figures["thresholds"]
+        ]
+    return "\n".join(lines)

@@ -44,7 +44,7 @@ class RowStep:
     """One step that looks at a document alone. `options` and `where` are plain JSON values."""
 
     name: str
-    kind: Literal["extract", "edit", "language", "rules", "datatrove"]
+    kind: Literal["extract", "edit", "language", "classifier", "rules", "datatrove"]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
 
@@ -250,12 +250,14 @@ def _keeps(
             loose.append(_rule(name, options, place, source))
         elif name == "language":
             steps.append(_language(options, f"{prefix}.language", where, place, source))
+        elif name == "fasttext":
+            steps.append(_classifier(options, prefix, where, place, source))
         elif name in sets:
             steps.append(
                 RowStep(f"{prefix}.{name}", "rules", {"rules": _rule_set(sets[name], options, place, source)}, where)
             )
         else:
-            known = ["language", *sets, *filters.SIGNALS]
+            known = ["language", "fasttext", *sets, *filters.SIGNALS]
             raise _error(
                 source,
                 place,
@@ -317,6 +319,19 @@ def _language(options: Any, name: str, where: dict[str, list[str]], path: KeyPat
     return RowStep(name, "language", checked, where)
 
 
+def _classifier(options: Any, prefix: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:
+    from filters.classifier import classifier
+
+    checked = _options(classifier, options or {}, path, source)
+    try:
+        classifier(**checked)
+    except (ValueError, OSError) as error:
+        raise _error(source, path, str(error)) from None
+    checked["name"] = checked["name"] or Path(checked["model"]).stem
+    checked["model_sha256"] = hashlib.sha256(Path(checked["model"]).read_bytes()).hexdigest()
+    return RowStep(f"{prefix}.{checked['name']}", "classifier", checked, where)
+
+
 def _datatrove_name(body: Any, path: KeyPath, source: Source) -> str:
     from filters.datatrove import datatrove_step
 
@@ -348,6 +363,13 @@ def _options_model(function: Callable[..., Any]) -> type[Any]:
             # `in` and `with` are words of Python: the parameter carries a trailing underscore
             fields[name] = (kind, Field(default, alias=name.rstrip("_")) if name.endswith("_") else default)
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def measures(step: RowStep) -> list[str]:
+    """Names of the signals that a step measures."""
+    if step.kind == "rules":
+        return [rule[0] for rule in step.options["rules"]]
+    return [step.options["name"]] if step.kind == "classifier" else []
 
 
 def _refuse_repeats(rows: list[RowStep], source: Source) -> None:
@@ -388,6 +410,10 @@ def _function(step: RowStep, record: bool) -> Step:
         from filters.language import language
 
         return language(**options)
+    if step.kind == "classifier":
+        from filters.classifier import classifier
+
+        return classifier(**options)
     if step.kind == "datatrove":
         from filters.datatrove import datatrove_step
 

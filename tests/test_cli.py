@@ -210,3 +210,72 @@ def test_two_runs_in_one_folder_are_refused(small):
     assert done.returncode == 1 and "Another run works on this output" in done.stderr
     (work / "lease.json").write_text(json.dumps({"pid": 2**22 - 3, "host": socket.gethostname(), "time": time.time()}))
     assert gristmill("run", "recipe.yaml", "-q", cwd=small).returncode == 0
+
+
+def test_a_classifier_is_trained_and_used_as_a_signal(small):
+    """From labelled lines to a model to a rule of a recipe, by commands alone."""
+    import random
+
+    random.seed(1)
+    words = {"good": ["mill", "grain", "flour", "stone", "bread"], "bad": ["buy", "cheap", "click", "win", "now"]}
+    rows = [
+        {"text": " ".join(random.choices(words[label], k=30)), "label": label}
+        for label in ("good", "bad")
+        for _ in range(300)
+    ]
+    (small / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    trained = gristmill("train-classifier", "labelled.jsonl", "quality.bin", "--dim", "8", "--epoch", "10", cwd=small)
+    assert trained.returncode == 0, trained.stderr
+    assert "good: precision 1.000, recall 1.000" in trained.stdout and "threshold" in trained.stdout
+    (small / "recipe.yaml").write_text(
+        "input: {paths: mixed.jsonl}\nsteps:\n  - keep: {fasttext: {model: quality.bin, label: good, min: 0.5}}\n"
+        "output: {path: out, signals: all}\nrun: {engine: local}\n"
+    )
+    (small / "mixed.jsonl").write_text(
+        "".join(json.dumps({"id": str(i), **row}) + "\n" for i, row in enumerate(rows[290:310]))
+    )
+    done = gristmill("run", "recipe.yaml", "--json", cwd=small)
+    told = json.loads(done.stdout)
+    assert told["rejected"] == {"01.keep.quality": {"quality.min": 10}}, done.stderr
+    assert told["account"]["kept"] == 10
+    rows = pq.read_table(small / "out" / "rejected" / "part-00000.parquet").to_pylist()
+    assert all(row["signals"]["quality"] == row["value"] < 0.5 for row in rows)
+    assert "quality" in gristmill("explain", "out", rows[0]["id"], cwd=small).stdout
+
+
+@pytest.mark.parametrize(
+    ("step", "letter"),
+    [
+        ("{model: none.bin, label: hq}", "none.bin"),
+        ("{label: hq}", "'steps.0.keep.fasttext.model' is missing"),
+        ("{model: data.jsonl, label: hq}", "data.jsonl"),
+    ],
+)
+def test_a_classifier_that_is_none(small, step, letter):
+    (small / "recipe.yaml").write_text(
+        f"input: {{paths: data.jsonl}}\nsteps:\n  - keep: {{fasttext: {step}}}\noutput: {{path: out}}\n"
+    )
+    done = gristmill("run", "recipe.yaml", cwd=small)
+    assert done.returncode == 2 and "recipe.yaml:3" in done.stderr and letter in done.stderr, done.stderr
+
+
+def test_warmup_compiles_once(tmp_path, monkeypatch):
+    """Into the folder it is told; a second call finds all done, and so does a process that starts at the same time."""
+    import subprocess
+    import sys
+
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path))
+    command = [sys.executable, "-m", "pipeline.cli", "warmup"]
+    both = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=300)[0] for process in both]
+    assert sum("Compiling kernels" in text for text in told) == 1, told
+    assert all("The kernels are ready." in text for text in told)
+    assert "Compiling" not in gristmill("warmup").stdout
+
+
+def test_a_home_that_cannot_be_written_stops_nothing(small, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setenv("GRISTMILL_CACHE", "/proc/nowhere")
+    done = gristmill("run", "recipe.yaml", "-q", cwd=small)
+    assert done.returncode == 0, done.stderr

@@ -100,8 +100,10 @@ def _run_batch(batch: Any) -> Any:
 
 def _tried(spec: dict[str, Any]) -> dict[str, Any]:
     from pipeline.tasks import run_task
+    from pipeline.warmup import ensure_warm
 
     pa_threads()
+    ensure_warm(lambda text: None)
     folder = storage.join(spec["output"], ".work", "attempts", spec["session"])
     for number in range(1, spec["attempts"] + 2):
         if storage.put_if_absent(storage.join(folder, f"{spec['task']}.{number}"), b""):

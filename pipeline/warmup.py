@@ -1,0 +1,87 @@
+"""Kernels compile once per machine, CPU type and release. Here that is done ahead, in one process, with a word about it.
+
+numba compiles at the first call. Left alone, each worker that starts would compile the same functions at the same
+time; so the first process that needs kernels takes a lock, calls each of them on a few lines of text, and leaves a mark.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable
+
+import llvmlite.binding
+import numpy as np
+import pyarrow as pa
+
+import filters
+from kernels.compile import cache_folder
+
+TEXTS = [
+    "The mill grinds the grain of the village, and the miller is paid in flour. It is slow work!\n\nBut it is done well.\n- one\n- two",
+    "磨坊主慢慢地磨着麦子，面粉从石头之间流出来。村里的人都来这里。\n他们带来粮食，也带来故事。",
+    "Die Mühle mahlt langsam … aber fein; ihre Räder drehen sich seit 1789.\r\nﬁn\u0301 İ Σίσυφος café naïve schÃ¶n",
+    "",
+]
+"""A few lines that reach every kernel: ASCII, Han, combining marks, upper case, an empty text."""
+
+
+def ensure_warm(say: Callable[[str], None]) -> None:
+    """Compiles what is not compiled yet; returns at once where that was done before."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    mark = folder / f"warm-{llvmlite.binding.get_host_cpu_name()}"
+    if mark.exists():
+        return
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            say("Compiling kernels for this machine, once per release ...")
+            seconds = warm()
+            mark.write_text(f"{seconds:.1f} s\n")
+            say(f"Compiled in {seconds:.0f} s; kept in {folder}")
+
+
+def warm() -> float:
+    """Calls every kernel once. Returns the seconds it took."""
+    started = time.perf_counter()
+    filters.load_builtin()
+    array = pa.array(TEXTS * 2, pa.large_string())
+    texts = filters.Texts(array)
+    for name, signal in filters.SIGNALS.items():
+        if signal.function.__module__.startswith("filters."):
+            filters.SIGNALS[name].function(texts)
+    _edits(array)
+    _dedup(array)
+    return time.perf_counter() - started
+
+
+def _edits(array: pa.Array) -> None:
+    from filters.language import identify
+
+    identify(filters.Texts(array))
+    for name in ("c4_lines", "repair_unicode", "scrub_pii"):
+        filters.EDITS[name].function(filters.Texts(array))
+
+
+def _dedup(array: pa.Array) -> None:
+    from dedup.candidates import candidate_pairs, twins
+    from dedup.exact import text_hashes
+    from dedup.join import HeldoutIndex
+    from dedup.minhash import Bands, band_hashes, signatures
+    from dedup.shingles import shingle_sets
+    from dedup.similarity import jaccards
+    from dedup.survivors import components, survivors
+
+    offsets, values = shingle_sets(array)
+    bands = Bands(4, 8)
+    hashes = band_hashes(signatures(offsets, values, bands.hashes, 1), bands)
+    docs = np.arange(len(array), dtype=np.uint64)
+    text = text_hashes(array)
+    candidate_pairs(hashes.reshape(-1), np.repeat(text[:, 0], bands.bands), np.repeat(docs, bands.bands))
+    pairs = np.array([[0, 4], [1, 5]], dtype=np.int64)
+    similarity = jaccards(offsets, values, pairs[:, 0], pairs[:, 1], min_similarity=0.5)
+    survivors(np.arange(len(array)), pairs, similarity, twins(text, docs).astype(np.int64))
+    components(len(array), pairs)
+    HeldoutIndex(offsets, values, 0.8).probe(offsets, values)
