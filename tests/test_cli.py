@@ -182,14 +182,14 @@ def test_signals_lists_everything_a_recipe_can_name():
 
 
 def test_every_command_and_option_teaches():
-    for command in ("run", "preview", "plan", "explain", "check", "signals"):
+    for command in ("run", "preview", "plan", "explain", "check", "signals", "warmup", "train-classifier"):
         text = gristmill(command, "--help").stdout
         assert "Usage:" in text and len(text.splitlines()) > 5, text
 
 
 def test_readme_names_every_command():
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    for command in ("run", "preview", "plan", "explain", "check", "signals"):
+    for command in ("run", "preview", "plan", "explain", "check", "signals", "warmup", "train-classifier"):
         assert f"gristmill {command}" in readme
     start = readme.index("```yaml")
     page = readme[start + 7 : readme.index("```", start + 7)]
