@@ -3,24 +3,10 @@
 c4_lines   "Menu\\nHome\\nThis line is a sentence.[12]"  ->  "This line is a sentence."
 """
 
-import re
-
 import pyarrow as pa
 
 from filters.registry import edit
 from filters.texts import Texts
-
-CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-TERMINAL = (".", "?", "!", '"', "'")
-ELLIPSIS = "..."
-POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
 
 
 @edit(source="Raffel et al. 2020 (C4), section 2.2; TensorFlow Datasets c4_utils")
@@ -47,27 +33,17 @@ def c4_lines(
     reason stays.
     """
 
-    def stays(line: str, words: list[str]) -> bool:
-        if len(line) > max_word_length and any(len(word) > max_word_length for word in words):
-            return False
-        if terminal_punctuation and (not line.endswith(TERMINAL) or line.endswith(ELLIPSIS)):
-            return False
-        if len(words) < min_words:
-            return False
-        lower = line.lower()
-        if javascript and "javascript" in lower:
-            return False
-        return not (policy and any(phrase in lower for phrase in POLICY_PHRASES))
+    from filters.kinds import kind_table
+    from kernels.c4 import Options, keep_lines
 
-    def edited(text: str) -> str:
-        kept = []
-        for raw in text.splitlines():
-            line = raw.strip()
-            words = line.split()  # a citation mark that stands alone counts as a word, as in C4
-            if citations:
-                line = CITATION.sub("", line)
-            if stays(line, words):
-                kept.append(line)
-        return "\n".join(kept).strip()
-
-    return pa.array([edited(text) for text in texts.strings], pa.large_string())
+    options = Options(
+        bool(terminal_punctuation),
+        int(min_words),
+        int(max_word_length),
+        bool(javascript),
+        bool(policy),
+        bool(citations),
+    )
+    spans = texts.spans
+    offsets, data = keep_lines(spans.starts, spans.ends, spans.data, kind_table(), options)
+    return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))

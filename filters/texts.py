@@ -6,13 +6,13 @@
     texts.chars    [14, 0]
 
 Everything is computed when it is first asked for and kept; `take` carries what is there over to a part of the
-rows.
+rows. The built-in signals make no Python strings: they count by kernels over the bytes (filters/counts.py). The words
+and lines as strings are for signals of one's own.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,17 +23,27 @@ from filters.words import split_words
 
 T = TypeVar("T")
 _BLANK_LINES = re.compile(r"\n{2,}")
+PAD = 128  # readable bytes behind the last text, for kernels that read 64 at once (kernels/memory.py)
+LONGEST = 1 << 28  # bytes of one text; its n-grams take up to 100 bytes of memory a word, in English 20 a byte
 
 
 class Texts:
     """`n` texts from an Arrow (large_)string array; a null counts as ""."""
 
-    def __init__(self, array: pa.Array | pa.ChunkedArray) -> None:
-        self.array = array
+    def __init__(self, array: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None) -> None:
+        self._array = array
+        self._rows = rows  # of the array, still to be taken; None: all
         self._kept: dict[Callable[[Texts], Any], Any] = {}
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self._array if self._rows is None else self._rows)
+
+    @property
+    def array(self) -> pa.Array | pa.ChunkedArray:
+        """The texts as Arrow strings."""
+        if self._rows is not None:
+            self._array, self._rows = self._array.take(pa.array(self._rows)), None
+        return self._array
 
     def once(self, find: Callable[["Texts"], T]) -> T:
         """`find(self)`, worked out once and kept.
@@ -47,7 +57,7 @@ class Texts:
 
     def take(self, rows: np.ndarray) -> "Texts":
         """The texts at `rows` (int64 row numbers), with all that was found already."""
-        part = Texts(self.array.take(pa.array(rows)))
+        part = Texts(self._array, rows if self._rows is None else self._rows[rows])
         part._kept = {find: _cut(found, rows) for find, found in self._kept.items()}
         return part
 
@@ -77,43 +87,82 @@ class Texts:
         return self.once(_chars)
 
     @property
-    def word_table(self) -> "WordTable":
-        """The words of all texts as numbers, for counting over the whole column at once."""
-        return self.once(_word_table)
-
-    @property
     def word_counts(self) -> np.ndarray:
         """Words and symbols of each text, int64 of shape (n,): the length of each entry of `words`."""
         return self.once(_word_counts)
 
+    @property
+    def buffers(self) -> tuple[np.ndarray, np.ndarray]:
+        """(offsets, data): text i is the UTF-8 data[offsets[i]:offsets[i + 1]]; int64 of shape (n + 1,) and uint8.
 
-@dataclass(frozen=True)
-class WordTable:
-    """The words of n texts one after the other, as numbers: word i is `vocabulary[ids[i]]`.
-
-    The words of text t are ids[starts[t]:starts[t + 1]].
-    """
-
-    ids: np.ndarray  # int64, one a word
-    starts: np.ndarray  # int64, shape (n + 1,)
-    vocabulary: list[str]  # each different word once
+        Behind the last text come at least PAD readable bytes. Errors: UnicodeDecodeError for bytes that are no UTF-8,
+        ValueError for a text of more than LONGEST bytes.
+        """
+        return find_buffers(self.array)
 
     @property
-    def text_of_word(self) -> np.ndarray:
-        """int64, one a word: which text it stands in."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-    def take(self, rows: np.ndarray) -> "WordTable":
-        counts = np.diff(self.starts)[rows]
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        moved = np.repeat(self.starts[rows] - starts[:-1], counts)
-        return WordTable(self.ids[np.arange(starts[-1]) + moved], starts, self.vocabulary)
+    def spans(self) -> "Spans":
+        """The same as `buffers` for kernels, which need not have the texts side by side."""
+        return self.once(_spans)
 
 
-def sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The sum of values[starts[t]:starts[t + 1]] for each t, int64; 0 for an empty range."""
-    running = np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
-    return running[starts[1:]] - running[starts[:-1]]
+@dataclass(frozen=True)
+class Spans:
+    """Text i is the UTF-8 data[starts[i]:ends[i]]; see `Texts.buffers`. Read-only, so that kernels see one type."""
+
+    starts: np.ndarray  # int64
+    ends: np.ndarray  # int64
+    data: np.ndarray  # uint8
+
+    def __post_init__(self) -> None:
+        for array in (self.starts, self.ends, self.data):
+            array.setflags(write=False)
+
+    def take(self, rows: np.ndarray) -> "Spans":
+        return Spans(self.starts[rows], self.ends[rows], self.data)
+
+
+def find_buffers(array: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """`Texts.buffers` of a column: its own memory where PAD bytes follow in the same buffer, else a copy."""
+    chunks = [_plain_chunk(chunk) for chunk in (array.chunks if isinstance(array, pa.ChunkedArray) else [array])]
+    pieces = [_chunk_buffers(chunk) for chunk in chunks if len(chunk)]
+    if len(pieces) == 1 and len(pieces[0][1]) >= pieces[0][0][-1] + PAD:
+        return pieces[0]
+    sizes = [int(offsets[-1] - offsets[0]) for offsets, _ in pieces]
+    data = np.empty(sum(sizes) + PAD, np.uint8)
+    data[len(data) - PAD :] = 0
+    moved = [np.zeros(1, np.int64)]
+    at = 0
+    for (offsets, source), size in zip(pieces, sizes, strict=True):
+        data[at : at + size] = source[offsets[0] : offsets[-1]]
+        moved.append(offsets[1:] + (at - offsets[0]))
+        at += size
+    return np.concatenate(moved), data
+
+
+def _plain_chunk(chunk: pa.Array) -> pa.Array:
+    """The chunk as valid strings without nulls, which may have bytes of their own below them."""
+    if not (pa.types.is_string(chunk.type) or pa.types.is_large_string(chunk.type)):
+        chunk = chunk.cast(pa.large_string())
+    if chunk.null_count:
+        chunk = pc.fill_null(chunk, "")
+    try:
+        chunk.validate(full=True)
+    except pa.ArrowInvalid:
+        chunk.to_pylist()  # says which bytes are no UTF-8
+        raise
+    return chunk
+
+
+def _chunk_buffers(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    _, offsets, data = chunk.buffers()
+    kind = np.int64 if pa.types.is_large_string(chunk.type) else np.int32
+    places = np.frombuffer(offsets, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
+    places = places.astype(np.int64, copy=not places.flags.aligned)
+    longest = int(np.diff(places).max())
+    if longest > LONGEST:
+        raise ValueError(f"a text of {longest} bytes: the longest that can be measured has {LONGEST}")
+    return places, np.frombuffer(data if data is not None else b"", np.uint8)
 
 
 def ratio(numerator: Any, denominator: Any) -> np.ndarray:
@@ -132,7 +181,7 @@ def _cut(found: Any, rows: np.ndarray) -> Any:
         return {key: _cut(each, rows) for key, each in found.items()}
     if isinstance(found, tuple):
         return tuple(_cut(each, rows) for each in found)
-    if hasattr(found, "take"):  # a numpy array, a WordTable
+    if hasattr(found, "take"):  # a numpy array, Spans
         return found.take(rows, axis=0) if isinstance(found, np.ndarray) else found.take(rows)
     return [found[row] for row in rows]
 
@@ -154,17 +203,20 @@ def _paragraphs(texts: Texts) -> list[list[str]]:
 
 
 def _chars(texts: Texts) -> np.ndarray:
-    return lengths(texts.strings)
+    from kernels.kinds import count_chars
 
-
-def _word_table(texts: Texts) -> WordTable:
-    words = pa.array(chain.from_iterable(texts.words), pa.large_string()).dictionary_encode()
-    starts = np.concatenate(([0], np.cumsum(texts.word_counts)))
-    return WordTable(words.indices.to_numpy().astype(np.int64), starts, words.dictionary.to_pylist())
+    return count_chars(texts.spans.starts, texts.spans.ends, texts.spans.data)
 
 
 def _word_counts(texts: Texts) -> np.ndarray:
-    return lengths(texts.words)
+    from filters.counts import in_words
+
+    return texts.once(in_words)["words"]
+
+
+def _spans(texts: Texts) -> Spans:
+    offsets, data = texts.buffers
+    return Spans(offsets[:-1], offsets[1:], data)
 
 
 def lengths(things: Sequence[Sequence[Any]]) -> np.ndarray:

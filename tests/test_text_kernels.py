@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -28,15 +29,13 @@ FAMILIES = ("in_words", "in_ngrams", "in_lines", "in_characters")
 FEW = st.text(st.sampled_from("ab .\n"), max_size=150)  # few characters: repetition of all kinds
 ODD = st.text(st.sampled_from("a \n\r\x0b\x0c\x1c\x1f\x85\u2028\xa0\u3000\x00#….-•é中カ。😀{"), max_size=90)
 MARKS = st.text(st.sampled_from("aZ9.,-–—'’s$%+#*/:()[]!?…\"=tn中。😀_\u0301 ǅا²"), max_size=60)
-PIECES = st.lists(
-    st.sampled_from(
-        """cannot Cannot 5km don't it’s 3.5MB a5km http://a.b/c the and be. U.S. e.g. a-b --- —— (word word) 12% $5 2023.
-        NOT. AB. aB. x=1 lorem ipsum Lorem IPSUM [1] [edit] [٣] JavaScript coo\u212aies cookies uses use of terms cookie
-        policy privacy ΑΣ İ www.a.b HTTP://x 中文字 カナ ... .. …""".split()
-        + [" ", "\n", "\n\n", "\r\n", "\u2028", ". ", "x" * 70, "[citation needed]", "lorem ipsum", "9" * 60]
-    ),
-    max_size=40,
-)
+CHUNKS = """
+cannot Cannot 5km don't it’s 3.5MB a5km abcd5km http://a.b/c the and be. U.S. e.g. a-b --- —— (word word) 12% $5 2023. NOT.
+AB. aB. x=1 `a`. "b?" lorem ipsum Lorem IPSUM [1] [edit] [٣] JavaScript coo\u212aies cookies uses use of terms cookie policy
+www. wwww.b http://www.a xhttps://b:// httpſ://c ftp://é sftp://" HTTPS://< privacy ΑΣ İ www.a.b HTTP://x 中文字 カナ ... .. …
+"""
+GAPS = [" ", "\n", "\n\n", "\r\n", "\u2028", ". ", "x" * 70, "[citation needed]", "lorem ipsum", "9" * 60]
+PIECES = st.lists(st.sampled_from([*CHUNKS.split(), *GAPS]), max_size=40)
 ANY_TEXT = st.one_of(
     st.text(max_size=100),
     FEW,
@@ -61,6 +60,7 @@ def assert_same_counts(texts: Texts, plain: list[str]) -> None:
         for name, numbers in expected.items():
             assert found[name].tolist() == numbers.tolist(), (family, name)
     assert counts.different_words(texts).tolist() == plain_texts.different_words(plain).tolist()
+    assert counts.url_chars(texts).tolist() == plain_texts.url_chars(plain).tolist()
     assert texts.chars.tolist() == [len(text) for text in plain]
     assert counts.in_runs(texts, 13).tolist() == [list(plain_texts.repeated_runs(text, 13)) for text in plain]
 
@@ -251,6 +251,8 @@ def test_the_table_of_kinds_says_what_the_sets_say():
 
 def test_no_other_characters_become_ascii_in_lower_case():
     """What kernels/c4.py knows of phrases in any case."""
+    cases = {chr(code) for code in range(0x110000) if re.fullmatch("[htpsfw]", chr(code), re.IGNORECASE)}
+    assert cases == {*"htpsfwHTPSFW", "ſ"}  # and kernels/urls.py of addresses
     ascii_lower = {chr(code) for code in range(128, 0x110000) if any(c < "\x80" for c in chr(code).lower())}
     assert ascii_lower == {"\u0130", "\u212a"}
 
