@@ -112,7 +112,7 @@ def _same(data: Any, start: int, size: int, other: Any, at: int) -> bool:
 
 
 @part
-def _find(net: Any, data: Any, start: int, end: int, hashed: Any) -> int:
+def _find(net: Any, data: Any, start: int, end: int, hashed: Any) -> Any:
     """The number of the entry data[start:end], or -1."""
     slot = np.int64(hashed) & net.mask
     while True:
@@ -126,7 +126,7 @@ def _find(net: Any, data: Any, start: int, end: int, hashed: Any) -> int:
 
 
 @part
-def _push(net: Any, bucket: Any, found: Any, count: int) -> int:
+def _push(net: Any, bucket: Any, found: Any, count: int) -> Any:
     """Puts the row of `bucket` behind found[:count] if it has one; the new count. Without a branch that must be guessed."""
     if net.kept < 0:
         put(found, count, net.known + np.int64(bucket))
@@ -226,7 +226,7 @@ def _is_end(net: Any, data: Any, start: int, end: int, hashed: Any) -> bool:
 
 
 @part
-def _add_known_word(net: Any, cache: Any, data: Any, start: int, end: int, hashed: Any) -> int:
+def _add_known_word(net: Any, cache: Any, data: Any, start: int, end: int, hashed: Any) -> Any:
     """The same by way of the cache, for a word of up to KEPT_BYTES bytes; adds to the vector of the text."""
     size, slot = end - start, np.int64(hashed) & (cache.slots - 1)
     at, first = slot * SLOT_BYTES, slot * net.dim
