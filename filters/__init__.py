@@ -22,6 +22,7 @@ BUILTIN = (
     "filters.signals.c4",
     "filters.signals.fineweb",
     "filters.signals.chinese",
+    "filters.signals.stop_words",
     "filters.lines",
     "filters.unicode",
     "filters.pii",

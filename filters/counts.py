@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filters.texts import Texts
+from filters.words import STOP_WORDS
 
 if TYPE_CHECKING:
     from kernels.affix import Words
-
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,21 @@ def different_words(texts: Texts) -> np.ndarray:
     return count_different(rows.words, rows.firsts, rows.ends)
 
 
+def word_matches(texts: Texts, listed: tuple[str, ...]) -> np.ndarray:
+    """int64 of shape (texts, 3): how many of the (at most 64) listed words occur, how often they do, all words and symbols."""
+    rows = texts.once(_word_rows)
+    wanted = np.sort(_hashes(listed))
+    place = np.minimum(np.searchsorted(wanted, rows.words.hashes), len(wanted) - 1)
+    bits = np.where(wanted[place] == rows.words.hashes, np.uint64(1) << place.astype(np.uint64), np.uint64(0))
+    seen = np.concatenate([[0], np.cumsum(bits != 0)])
+    spans = np.stack([rows.firsts, rows.ends], axis=1).ravel()
+    different = (
+        np.bitwise_or.reduceat(np.append(bits, np.uint64(0)), spans)[::2] if len(spans) else np.empty(0, np.uint64)
+    )
+    found = np.bitwise_count(np.where(rows.ends > rows.firsts, different, np.uint64(0)))
+    return np.stack([found.astype(np.int64), seen[rows.ends] - seen[rows.firsts], rows.ends - rows.firsts], axis=1)
+
+
 def url_chars(texts: Texts) -> np.ndarray:
     """How many characters of each text stand in web addresses, int64."""
     from kernels.urls import count_url_chars
@@ -121,8 +135,12 @@ def _kinds() -> np.ndarray:
     return kind_table()
 
 
-@cache
 def _stop_hashes() -> np.ndarray:
+    return _hashes(STOP_WORDS)
+
+
+@cache
+def _hashes(listed: tuple[str, ...]) -> np.ndarray:
     from kernels.hashes import hash_words
 
-    return hash_words([word.encode() for word in STOP_WORDS])
+    return hash_words([word.encode() for word in listed])

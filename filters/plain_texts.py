@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from filters.characters import HAN_CLASS, SENTENCE_ENDS, SYMBOLS, is_punctuation
-from filters.counts import STOP_WORDS
-from filters.words import count_sentences, split_words
+from filters.words import STOP_WORDS, count_sentences, split_words
 
 BULLETS = ("•", "-")
 ELLIPSES = ("...", "…")

@@ -15,6 +15,8 @@ import re
 from itertools import chain
 from typing import Any
 
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, section A.1.1
+
 from filters.characters import (
     CJK_CLASS,
     CURRENCY,
