@@ -103,7 +103,9 @@ def _build(kind: str, name: str, options: dict[str, Any]) -> Any:
     for option in options:
         if option not in parameters:
             takes = ", ".join(parameters) or "no options"
-            raise ValueError(f"datatrove: {name} has no option {option!r}{nearest(option, parameters)}; it takes: {takes}")
+            raise ValueError(
+                f"datatrove: {name} has no option {option!r}{nearest(option, parameters)}; it takes: {takes}"
+            )
     missing = [each.name for each in parameters.values() if each.default is each.empty and each.name not in options]
     if missing:
         raise ValueError(f"datatrove: {name} needs the option {missing[0]!r}; it takes: {', '.join(parameters)}")
@@ -135,9 +137,13 @@ def _find_class(kind: str, name: str) -> type:
         class_name, found = name, getattr(module, name, None)
         if found is None:
             known = [each for each, value in vars(module).items() if inspect.isclass(value)]
-            raise ValueError(f"datatrove: there is no {kind} {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}")
+            raise ValueError(
+                f"datatrove: there is no {kind} {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}"
+            )
     if not (inspect.isclass(found) and issubclass(found, parent)):
-        raise ValueError(f"datatrove: {name!r} is not a {kind}: a subclass of {parent.__module__}.{parent.__name__} is needed")
+        raise ValueError(
+            f"datatrove: {name!r} is not a {kind}: a subclass of {parent.__module__}.{parent.__name__} is needed"
+        )
     return found
 
 

@@ -25,7 +25,20 @@ PLAIN_TYPES = {"text/plain", "text/markdown"}
 SNIFF_BYTES = 1024
 
 # First bytes of what is no text whatever the header says
-MAGIC = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"\x7fELF", b"Rar!", b"BZh", b"wOF", b"\x00\x00\x01\x00")
+MAGIC = (
+    b"%PDF-",
+    b"\x89PNG",
+    b"GIF8",
+    b"\xff\xd8\xff",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"RIFF",
+    b"\x7fELF",
+    b"Rar!",
+    b"BZh",
+    b"wOF",
+    b"\x00\x00\x01\x00",
+)
 
 # What a page begins with, after white space, comments and an XML declaration: the list of WHATWG MIME sniffing,
 # section 7.1, and a few containers that cut-out fragments begin with. For XML types only <html> itself counts.

@@ -37,7 +37,9 @@ SHAPES = [
     rf"\(?0[1-9][0-9]{{0,3}}\)?(?:{_SEP}|/){{1,2}}(?:[0-9]{{6,8}}|[0-9]{{2,5}}(?:{_SEP}[0-9]{{2,4}}){{1,3}})",
 ]
 _SHAPE = re.compile(f"{_LEFT}(?:{'|'.join(SHAPES)}){_EXTENSION}{_RIGHT}")
-_BARE = re.compile(rf"(?<![A-Za-z0-9_@#$€£¥/\\+])(?<![0-9][.,:\-])\(?[0-9](?:[ \u00a0.()/\-\u2010-\u2013]{{0,2}}[0-9]){{6,14}}+{_EXTENSION}{_RIGHT}")
+_BARE = re.compile(
+    rf"(?<![A-Za-z0-9_@#$€£¥/\\+])(?<![0-9][.,:\-])\(?[0-9](?:[ \u00a0.()/\-\u2010-\u2013]{{0,2}}[0-9]){{6,14}}+{_EXTENSION}{_RIGHT}"
+)
 
 _BEFORE = re.compile(
     r"(?:\b(?:tele)?phones?\b|\btel\b|\bmobile\b|\bcell\b|\bfax\b|\bdesk\s?:|\bhotline\b|\bwhatsapp\b|\bsms\b"
@@ -76,9 +78,16 @@ def find_phones(text: str) -> list[tuple[int, int]]:
 
 def _is_phone(text: str, number: str, start: int) -> bool:
     digits = _digits(number)
-    if number.startswith("0") and not number.startswith("00") and not 9 <= len(digits) <= 12 + _extension_digits(number):
+    if (
+        number.startswith("0")
+        and not number.startswith("00")
+        and not 9 <= len(digits) <= 12 + _extension_digits(number)
+    ):
         return False
-    if number.startswith(("+", "(+", "00")) and len(digits) - _extension_digits(number) - 2 * number.startswith("00") not in E164_DIGITS:
+    if (
+        number.startswith(("+", "(+", "00"))
+        and len(digits) - _extension_digits(number) - 2 * number.startswith("00") not in E164_DIGITS
+    ):
         return False
     if _SSN.fullmatch(number) or _DATE.match(number):
         return False

@@ -36,7 +36,9 @@ KINDS: tuple[Kind, ...] = ("email", "cn_id", "card", "ip", "phone")  # in the or
 TAGS: dict[str, str] = {kind: f"<{kind.upper()}>" for kind in KINDS}
 
 
-@edit(source="this project; checks: ISO/IEC 7812 (cards), GB 11643-1999 (identity numbers), RFC 4291 (IPv6), ITU-T E.164 (phones)")
+@edit(
+    source="this project; checks: ISO/IEC 7812 (cards), GB 11643-1999 (identity numbers), RFC 4291 (IPv6), ITU-T E.164 (phones)"
+)
 def scrub_pii(
     texts: Texts, *, kinds: Sequence[Kind] = KINDS, with_: Literal["tag"] = "tag", private_ips: bool = False
 ) -> pa.Array:
@@ -50,7 +52,8 @@ def scrub_pii(
         raise ValueError(f"scrub_pii: unknown {unknown or with_!r}; kinds are {', '.join(KINDS)}, and `with` is 'tag'")
     nulls = texts.array.is_null().to_pylist()
     return pa.array(
-        [None if null else _scrub(text, kinds, private_ips) for text, null in zip(texts.strings, nulls)], pa.large_string()
+        [None if null else _scrub(text, kinds, private_ips) for text, null in zip(texts.strings, nulls)],
+        pa.large_string(),
     )
 
 
@@ -98,8 +101,34 @@ _AFTER_CJK = re.compile(rf"[^{_CJK}]*\Z")
 LOCAL_CHARS = 64  # RFC 5321, 4.5.3.1.1
 # "icon@2x.png", "app@1.0.min.js": names of files, not of hosts
 FILE_ENDINGS = frozenset(
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "css", "js", "mjs", "ts", "tsx", "jsx", "json",
-     "html", "htm", "xml", "tgz", "gz", "jar", "exe", "dll", "pdf", "txt", "service"]
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "ico",
+        "bmp",
+        "css",
+        "js",
+        "mjs",
+        "ts",
+        "tsx",
+        "jsx",
+        "json",
+        "html",
+        "htm",
+        "xml",
+        "tgz",
+        "gz",
+        "jar",
+        "exe",
+        "dll",
+        "pdf",
+        "txt",
+        "service",
+    ]
 )
 
 
@@ -191,7 +220,15 @@ CN_ID_CHECK = "10X98765432"
 # GB/T 2260: first two digits
 CN_PROVINCES = frozenset(
     str(code)
-    for codes in (range(11, 16), range(21, 24), range(31, 38), range(41, 47), range(50, 55), range(61, 66), (71, 81, 82, 83))
+    for codes in (
+        range(11, 16),
+        range(21, 24),
+        range(31, 38),
+        range(41, 47),
+        range(50, 55),
+        range(61, 66),
+        (71, 81, 82, 83),
+    )
     for code in codes
 )
 
@@ -221,7 +258,9 @@ _FOUR_PARTS = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?<![A-Za-z0-9_.])(?:{_OCTET}\.){{3}}{_OCTET}(?![A-Za-z0-9_]|\.[0-9])")
-_IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?:%[0-9A-Za-z]+)?(?![A-Za-z0-9_:])")
+_IPV6 = re.compile(
+    r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?:%[0-9A-Za-z]+)?(?![A-Za-z0-9_:])"
+)
 # What stands right before a number with four parts that is no address
 _NO_ADDRESS = re.compile(
     r"(?:\b(?:v|ver|version|versions|release|releases|build|firmware|driver|update|revision|section|sections|sec|chapter|clause"
@@ -266,7 +305,14 @@ def _is_ipv6(found: str, private_ips: bool) -> bool:
         return usual and any(map(str.isdigit, groups)) and (private_ips or address.is_global)
     if all(len(group) == 2 for group in groups.split(":")):
         return False  # eight bytes of a fingerprint or an EUI-64
-    return private_ips or not (address.is_private or address.is_multicast or address.is_link_local or address.is_loopback)
+    return private_ips or not (
+        address.is_private or address.is_multicast or address.is_link_local or address.is_loopback
+    )
 
 
-FINDERS: dict[str, Callable[[str], list[Span]]] = {"email": find_emails, "cn_id": find_cn_ids, "card": find_cards, "phone": find_phones}
+FINDERS: dict[str, Callable[[str], list[Span]]] = {
+    "email": find_emails,
+    "cn_id": find_cn_ids,
+    "card": find_cards,
+    "phone": find_phones,
+}

@@ -157,7 +157,7 @@ def test_a_rule_that_makes_no_sense(bounds):
 
 
 def test_rule_sets_know_their_signals_and_sources():
-    assert set(RULE_SETS) == {"gopher_quality", "gopher_repetition", "c4", "fineweb", "chinese_web"}
+    assert set(RULE_SETS) >= {"gopher_quality", "gopher_repetition", "c4", "fineweb", "chinese_web"}
     for each in RULE_SETS.values():
         assert each.about and each.source and each.rules
         assert all(rule.signal in SIGNALS for rule in each.rules)
