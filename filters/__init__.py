@@ -26,6 +26,10 @@ BUILTIN = (
     "filters.lines",
     "filters.unicode",
     "filters.pii",
+    "filters.whitespace",
+    "filters.citations",
+    "filters.boilerplate",
+    "filters.chinese",
 )
 
 

@@ -9,8 +9,10 @@ task is found again and a changed recipe is noticed. How the work is done (engin
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import sys
@@ -19,8 +21,6 @@ import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 import filters
 from filters.registry import nearest
@@ -101,7 +101,19 @@ def code_version() -> str:
     for room in ("pipeline", "filters", "dedup", "kernels"):
         for file in sorted((HOME / room).rglob("*.py")):
             digest.update(file.relative_to(HOME).as_posix().encode() + b"\0" + file.read_bytes())
+    for file in sorted((HOME / "configs" / "lines").glob("*.yaml")):
+        digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
+
+
+@functools.cache
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that decide about bytes, those that are installed."""
+    found = {}
+    for name in ("pyarrow", "ftfy", "resiliparse", "datatrove", "opencc", "py3langid", "orjson", "zstandard"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 # -- the parts -------------------------------------------------------------------------------------
@@ -114,7 +126,7 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
     criteria = [steps.keep.best] if isinstance(steps.keep, Policy) and steps.keep.best else []
     return {
         "code": code_version(),
-        "arrow": pa.__version__,
+        "libraries": libraries(),
         "unicode": unicodedata.unidata_version,
         "inputs": [_columns(entry) for entry in recipe.input],
         "steps": [step.as_json() for step in steps.rows],

@@ -286,7 +286,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         },
         "recipe": job.recipe,
         "steps": [*(step["name"] for step in job.refine["steps"]), *job.near["names"].values()],
-        "versions": {"gristmill": job.refine["code"], "pyarrow": job.refine["arrow"]},
+        "versions": {"gristmill": job.refine["code"], **job.refine["libraries"]},
         "input": [{"path": shard["name"], "bytes": shard["size"]} for shard in job.shards],
     }  # fmt: skip
 

@@ -234,6 +234,10 @@ def _edit(name: str, options: Any, prefix: str, where: dict[str, list[str]], pat
             source, (*path, name), f"unknown edit '{name}'{nearest(name, known)} (known: {', '.join(sorted(known))})"
         )
     checked = _options(known[name].function, options or {}, (*path, name), source)
+    try:
+        known[name].function(filters.Texts(pa.array([], pa.large_string())), **checked)  # what is wrong shows now
+    except (ValueError, ImportError) as error:
+        raise _error(source, (*path, name), str(error)) from None
     return RowStep(f"{prefix}.{name}", "edit", {"edit": name, "options": checked}, where)
 
 

@@ -1,0 +1,160 @@
+"""The edits: their cases, empty and one-character texts, twice over, and what a wrong option says."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filters import EDITS, Texts, load_builtin
+from filters.boilerplate import LONGEST, bare, load_line_rules
+from filters.chinese import _converter
+
+load_builtin()
+CASES = [json.loads(line) for line in (Path(__file__).parent / "cases/edits.jsonl").read_text("utf-8").splitlines()]
+NAMES = sorted({case["edit"] for case in CASES})
+WAYS = [
+    *((name, {}) for name in NAMES),
+    ("normalize_whitespace", {"keep_indent": False, "max_newlines": 1}),
+    ("normalize_unicode", {"form": "NFKC"}),
+    ("halfwidth", {"punctuation": True}),
+    ("boilerplate_lines", {"extra": ["a+"], "patterns": "none"}),
+]
+PIECES = [
+    "a",
+    "A",
+    " ",
+    "\t",
+    "\n",
+    "\r",
+    "\r\n",
+    "\x0b",
+    "\x0c",
+    "\x85",
+    "\u2028",
+    "\u00a0",
+    "\u3000",
+    "Ａ",
+    "，",
+    "１",
+]
+PIECES += [
+    "é",
+    "e\u0301",
+    "[",
+    "]",
+    "1",
+    "[1]",
+    "[12]",
+    "[edit]",
+    "【3】",
+    "漢字",
+    "の",
+    "。",
+    ".",
+    "©",
+    "Read more",
+    "»",
+    "|",
+    "广告",
+    "[2",
+    "(",
+    ":",
+]
+TEXT = st.one_of(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.text(max_size=20))
+
+
+def run(name, texts, **options):
+    if name == "simplify_chinese":
+        pytest.importorskip("opencc", reason="needs the extra 'chinese'")
+    return EDITS[name].function(Texts(pa.array(texts, pa.large_string())), **options).to_pylist()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['edit']}: {case['about']}")
+def test_case(case):
+    options = case.get("options", {})
+    assert run(case["edit"], [case["text"]], **options) == [case["expected"]]
+    assert run(case["edit"], [case["expected"]], **options) == [case["expected"]]
+
+
+@pytest.mark.parametrize(("name", "options"), WAYS)
+def test_little_texts(name, options):
+    texts = ["", None, "x", "好", "\n", "[", "😀"]
+    assert run(name, texts, **options) == texts
+    assert run(name, [], **options) == []
+
+
+@pytest.mark.parametrize(("name", "options"), WAYS)
+@given(texts=st.lists(TEXT, max_size=4))
+def test_twice_is_once_and_each_by_itself(name, options, texts):
+    once = run(name, texts, **options)
+    assert run(name, once, **options) == once
+    assert [run(name, [text], **options)[0] for text in texts] == once
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_layout(name):
+    texts = ["skipped", " ＡＢＣ\u3000x[1].\n\n\n\nRead more", None, "漢字", "e\u0301"]
+    array = pa.array(texts)
+    expected = run(name, texts)
+    for column in (array, array.cast(pa.large_string()), pa.chunked_array([array[:2], array[2:2], array[2:]])):
+        for first in (0, 1):
+            out = EDITS[name].function(Texts(column[first:]))
+            assert out.to_pylist() == expected[first:]
+            assert out.type == pa.large_string()
+
+
+@given(TEXT, st.booleans(), st.integers(1, 3))
+def test_whitespace_is_as_promised(text, keep_indent, max_newlines):
+    (out,) = run("normalize_whitespace", [text], keep_indent=keep_indent, max_newlines=max_newlines)
+    assert "\n" * (max_newlines + 1) not in out
+    assert not re.search("[\r\x0b\x0c\x85\u2028\u2029\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]|[ \t](?:\n|\\Z)", out)
+    assert not re.search(r"[^\s][ \t]{2,}|\S\t", out)
+    assert keep_indent or not re.search(r"(?m)^[ \t]", out)
+    assert "".join(out.split()) == "".join(text.split())  # no word is lost
+
+
+@pytest.mark.parametrize("rule", load_line_rules("web"), ids=lambda rule: rule.name)
+def test_each_line_rule_has_its_example(rule):
+    assert re.compile(rule.pattern, re.IGNORECASE).fullmatch(bare(rule.example))
+    others = [
+        other.name
+        for other in load_line_rules("web")
+        if other is not rule and re.compile(other.pattern, re.I).fullmatch(bare(rule.example))
+    ]
+    assert not others
+    assert len(rule.example) <= LONGEST
+    assert any(word.lower() in rule.example.lower() for word in rule.find)
+    assert run("boilerplate_lines", [f"before\n{rule.example}\nafter"]) == ["before\nafter"]
+    assert (
+        run("boilerplate_lines", [rule.example + " and more, said the man"])
+        == [rule.example + " and more, said the man"]
+        or rule.name in OPEN
+    )
+    assert not re.search(r"\\[sdwbSDWBAZ]|\(\?", rule.pattern.replace("(?:", ""))  # what RE2 reads otherwise
+
+
+# these end in a few words of any kind
+OPEN = {
+    "copyright_line", "qr_code", "follow_account", "account_name", "like_and_share", "read_original", "copyright_zh", "reprint", "editor",
+    "infringement", "navigation_zh", "related_zh", "licence_number", "cookies_zh", "paywall_zh", "enable_javascript", "powered_by",
+}  # fmt: skip
+
+
+def test_a_wrong_option_is_named():
+    with pytest.raises(ValueError, match="max_newlines is 0; expected 1 or more"):
+        run("normalize_whitespace", [], max_newlines=0)
+    with pytest.raises(ValueError, match=r"'a\('.*is no regular expression"):
+        run("boilerplate_lines", [], extra=["a("])
+
+
+def test_missing_opencc_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opencc", None)
+    _converter.cache_clear()
+    with pytest.raises(ValueError, match=r"pip install 'gristmill\[chinese\]'"):
+        EDITS["simplify_chinese"].function(Texts(pa.array([], pa.large_string())))
+    _converter.cache_clear()
