@@ -27,5 +27,13 @@ lint: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+bench: .venv/.installed-bench
+	$(BIN)/python benchmarks/run.py
+
+.venv/.installed-bench: .venv/.installed-dev benchmarks/requirements.txt benchmarks/requirements-no-deps.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements-no-deps.txt
+	touch $@
+
 clean:
 	rm -rf .venv out

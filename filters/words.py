@@ -15,8 +15,6 @@ import re
 from itertools import chain
 from typing import Any
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, section A.1.1
-
 from filters.characters import (
     CJK_CLASS,
     CURRENCY,
@@ -28,6 +26,8 @@ from filters.characters import (
     is_pictograph,
     is_punctuation,
 )
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, section A.1.1
 
 _CJK = re.compile(f"[{CJK_CLASS}]")
 _CJK_TOKEN = re.compile(rf"[{CJK_CLASS}]|[^\W_{CJK_CLASS}]+|[\W_]")

@@ -7,8 +7,10 @@ time; so the first process that needs kernels takes a lock, calls each of them o
 from __future__ import annotations
 
 import fcntl
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import llvmlite.binding
 import numpy as np
@@ -26,6 +28,9 @@ TEXTS = [
 """A few lines that reach every kernel: ASCII, Han, combining marks, upper case, an empty text."""
 
 
+OLD_SECONDS = 30 * 24 * 3600.0
+
+
 def ensure_warm(say: Callable[[str], None]) -> None:
     """Compiles what is not compiled yet; returns at once where that was done before."""
     folder = cache_folder()
@@ -40,7 +45,15 @@ def ensure_warm(say: Callable[[str], None]) -> None:
             say("Compiling kernels for this machine, once per release ...")
             seconds = warm()
             mark.write_text(f"{seconds:.1f} s\n")
+            _forget_old(folder)
             say(f"Compiled in {seconds:.0f} s; kept in {folder}")
+
+
+def _forget_old(folder: Path) -> None:
+    """Removes kernels of other releases that nobody has loaded for a month."""
+    for other in folder.parent.glob("kernels-*"):
+        if other != folder and time.time() - other.stat().st_atime > OLD_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def warm() -> float:

@@ -19,7 +19,13 @@ from pipeline.progress import Silent
 from pipeline.recipe import read
 from pipeline.run import run
 
-DEDUP_ONLY = "input: {{paths: '{path}'}}\nsteps:\n  - dedup: {{minhash: {{threshold: {threshold}{more}}}}}\noutput: {{path: '{out}', split: {split}}}\nrun: {{engine: local}}\n"
+DEDUP_ONLY = """
+input: {{paths: '{path}'}}
+steps:
+  - dedup: {{minhash: {{threshold: {threshold}{more}}}}}
+output: {{path: '{out}', split: {split}}}
+run: {{engine: local}}
+"""
 
 
 def dedup(records, folder, threshold=0.8, more="", split="{train: 1}"):
@@ -41,7 +47,7 @@ def test_version_pairs(shared_data, tmp_path, capsys):
     wanted = {doc for pair in pairs for doc in pair[:2]}
     texts = {}
     for file in sorted((shared_data / "text").glob("multilingual_*.jsonl.gz")):
-        for line in gzip.open(file, "rt", encoding="utf-8"):
+        for line in gzip.decompress(file.read_bytes()).splitlines():
             record = json.loads(line)
             if record["id"] in wanted:
                 texts[record["id"]] = record

@@ -46,7 +46,7 @@ def test_all_that_is_wrong_is_told_at_once(folder):
 
 def test_missing_recipe_names_the_nearest(folder):
     (folder / "web.yaml").write_text("")
-    with pytest.raises(RecipeError, match="did you mean 'web.yaml'"):
+    with pytest.raises(RecipeError, match=r"did you mean 'web\.yaml'"):
         prepare("wbe.yaml")
 
 
@@ -120,7 +120,14 @@ def test_bundles_depend_on_the_input_alone(folder):
     ]
 
 
-def test_user_module_brings_its_signals_and_edits(folder):
+def test_user_module_brings_its_signals_and_edits(folder, monkeypatch):
+    import filters
+
+    filters.load_builtin()
+    for table in (filters.SIGNALS, filters.EDITS):  # what the module registers ends with this test
+        for name in ("letter_q_ratio", "shout"):
+            monkeypatch.setitem(table, name, None)
+            monkeypatch.delitem(table, name)
     (folder / "mine.py").write_text(
         "import numpy as np\nimport pyarrow as pa\nfrom filters import Texts, edit, ratio, signal\n\n"
         "@signal(family='mine', source='this test')\n"
