@@ -23,6 +23,7 @@ import numba
 def cache_folder() -> Path | None:
     """The folder for compiled kernels of this version, created; None if nothing at all can be written."""
     digest = hashlib.blake2b(os.environ.get("GRISTMILL_SIMD", "").encode(), digest_size=6)  # it changes the code
+    digest.update(str(Path(__file__).resolve().parent).encode())  # numba keeps code by the place of its source
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     for base in _bases():
