@@ -31,11 +31,12 @@ from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingles import shingle_sets
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline import ledger, storage
+from pipeline.build import build
 from pipeline.commit import Attempt, Output
 from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Batch, Columns, read
-from pipeline.steps import RowStep, build
+from pipeline.steps import RowStep
 from pipeline.tables import SteadyWriter, conform
 
 

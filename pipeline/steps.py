@@ -2,7 +2,6 @@
 
 In:  ``{"keep": "gopher_quality", "where": {"lang": "en"}}`` (an item of the recipe's list)
 Out: ``RowStep(name="04.keep.gopher_quality", kind="rules", options={"rules": [["word_count", 50, 100000], ...]}, where={"lang": ["en"]})``
-     and, for the stages, ``build(row_step) -> step(table) -> (table, reasons)``
 
 A resolved step is JSON: it travels to workers and into the fingerprint of a task. Dedup steps need
 other documents and are no row steps; `pipeline.near` does them.
@@ -19,16 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 import filters
 from dedup.minhash import Bands, choose_bands
 from filters.registry import nearest
-from filters.rules import Rule, keep_rules, load_rule_set
-from filters.step import Step, all_kept, set_column
+from filters.rules import load_rule_set
 from pipeline import HOME
 from pipeline.errors import RecipeError
 from pipeline.recipe import Model, Texts, letter
@@ -393,67 +389,3 @@ def rule_sets() -> dict[str, Path]:
 
 def _error(source: Source, path: KeyPath, message: str) -> RecipeError:
     return RecipeError(f"{source.where(path)}: {message}")
-
-
-# -- from data to a function -----------------------------------------------------------------------
-
-
-def build(step: RowStep, record: bool) -> Step:
-    """The function that does `step`; `record` keeps what its rules measured as columns `signal.NAME`."""
-    function = _function(step, record)
-    return _only_where(function, step.where) if step.where else function
-
-
-def _function(step: RowStep, record: bool) -> Step:
-    options = {name: value for name, value in step.options.items() if name != "model_sha256"}
-    if step.kind == "extract":
-        from filters.extract import extract
-
-        return extract(**options)
-    if step.kind == "language":
-        from filters.language import language
-
-        return language(**options)
-    if step.kind == "classifier":
-        from filters.classifier import classifier
-
-        return classifier(**options)
-    if step.kind == "datatrove":
-        from filters.datatrove import datatrove_step
-
-        return datatrove_step(**options)
-    if step.kind == "rules":
-        return keep_rules([Rule(*rule) for rule in options["rules"]], record=record)
-    edit = filters.EDITS[options["edit"]].function
-
-    def mend(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        return set_column(table, "text", edit(filters.Texts(table["text"]), **options["options"])), all_kept(len(table))
-
-    return mend
-
-
-def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
-    """`step` on the rows that `where` names; the others stay as they are."""
-
-    def some(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        mask = np.ones(len(table), dtype=bool)
-        for column, values in where.items():
-            chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
-            mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
-        if mask.all():
-            return step(table)
-        if not mask.any():
-            return table, all_kept(len(table))
-        inside, reasons = step(table.filter(pa.array(mask)))
-        outside = table.filter(pa.array(~mask))
-        together = pa.concat_tables([inside, outside], promote_options="default")
-        order = np.empty(len(table), dtype=np.int64)
-        order[np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])] = np.arange(len(table))
-        all_reasons = pa.concat_arrays([_one_array(reasons), all_kept(len(outside))])
-        return together.take(pa.array(order)), all_reasons.take(pa.array(order))
-
-    return some
-
-
-def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -158,3 +158,42 @@ def test_missing_opencc_is_named(monkeypatch):
     with pytest.raises(ValueError, match=r"pip install 'gristmill\[chinese\]'"):
         EDITS["simplify_chinese"].function(Texts(pa.array([], pa.large_string())))
     _converter.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("line", "flagged"),
+    [
+        ("Sign in to see more of it", True),
+        ("We had to sign in twice that day", False),
+        ("The whole story of the mill. Read more...", True),
+        ("To read more about the mill you have to go to the library of the village", False),
+        ("3 items in cart", True),
+        ("1,204 views", True),
+        ("12K followers", True),
+        ("3 likes were all it got in a week", False),
+        ("2021 - 2022", True),
+        ("BREAKING NEWS from the Mill", True),
+        ("NASA and ESA signed the treaty", False),
+        ("Menu", True),
+        ("", False),
+        ("- - -", False),
+        ("磨坊主慢慢地磨着麦子 面粉从石头之间流出来", False),
+    ],
+)
+def test_refinedweb_lines(line, flagged):
+    """Cases of the paper's table of line-wise corrections, and near misses."""
+    import filters
+
+    filters.load_builtin()
+    text = f"The mill grinds the grain.\n{line}\nIt is slow work."
+    (found,) = filters.EDITS["refinedweb_lines"].function(filters.Texts(pa.array([text]))).to_pylist()
+    assert found == (text.replace(f"\n{line}", "") if flagged else text)
+
+
+def test_entropy_and_advert_lines():
+    import filters
+
+    filters.load_builtin()
+    texts = filters.Texts(pa.array(["", "aaaa", "abab", "abcd", "Text.\nAll rights reserved.\n\nMore text."]))
+    assert filters.SIGNALS["byte_entropy"].function(texts).tolist()[:4] == [0.0, 0.0, 1.0, 2.0]
+    assert filters.SIGNALS["advert_line_ratio"].function(texts).tolist() == [0, 0, 0, 0, pytest.approx(1 / 3)]

@@ -79,3 +79,26 @@ def url_ratio(texts: Texts) -> np.ndarray:
 def unique_word_ratio(texts: Texts) -> np.ndarray:
     """Different words and symbols / words and symbols."""
     return ratio(different_words(texts), texts.word_counts)
+
+
+@signal(family="plain", source="Shannon 1948")
+def byte_entropy(texts: Texts) -> np.ndarray:
+    """Entropy of the bytes in bits: 0 for one byte repeated, about 4.5 for English prose, at most 8."""
+    spans = texts.spans
+    found = np.zeros(len(texts))
+    for row, (start, end) in enumerate(zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)):
+        counts = np.bincount(spans.data[start:end], minlength=1)
+        shares = counts[counts > 0] / max(end - start, 1)
+        found[row] = abs(np.sum(shares * np.log2(shares)))
+    return found
+
+
+@signal(family="plain", source="this project; the rules are in configs/lines/web.yaml")
+def advert_line_ratio(texts: Texts) -> np.ndarray:
+    """Lines that the edit boilerplate_lines takes out / lines with text."""
+    from filters.boilerplate import boilerplate_lines
+
+    before = [sum(bool(line.strip()) for line in text.split("\n")) for text in texts.strings]
+    left = boilerplate_lines(texts).to_pylist()
+    after = [sum(bool(line.strip()) for line in (text or "").split("\n")) for text in left]
+    return ratio(np.array(before, np.int64) - np.array(after, np.int64), np.array(before, np.int64))

@@ -1,0 +1,76 @@
+"""Resolved steps into functions: ``build(row_step) -> step(table) -> (table, reasons)``.
+
+What a recipe may say is checked in `pipeline.steps`; here nothing is, so that a worker builds in no time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import filters
+from filters.rules import Rule, keep_rules
+from filters.step import Step, all_kept, set_column
+from pipeline.steps import RowStep
+
+
+def build(step: RowStep, record: bool) -> Step:
+    """The function that does `step`; `record` keeps what its rules measured as columns `signal.NAME`."""
+    function = _function(step, record)
+    return _only_where(function, step.where) if step.where else function
+
+
+def _function(step: RowStep, record: bool) -> Step:
+    options = {name: value for name, value in step.options.items() if name != "model_sha256"}
+    if step.kind == "extract":
+        from filters.extract import extract
+
+        return extract(**options)
+    if step.kind == "language":
+        from filters.language import language
+
+        return language(**options)
+    if step.kind == "classifier":
+        from filters.classifier import classifier
+
+        return classifier(**options)
+    if step.kind == "datatrove":
+        from filters.datatrove import datatrove_step
+
+        return datatrove_step(**options)
+    if step.kind == "rules":
+        return keep_rules([Rule(*rule) for rule in options["rules"]], record=record)
+    edit = filters.EDITS[options["edit"]].function
+
+    def mend(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+        return set_column(table, "text", edit(filters.Texts(table["text"]), **options["options"])), all_kept(len(table))
+
+    return mend
+
+
+def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
+    """`step` on the rows that `where` names; the others stay as they are."""
+
+    def some(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+        mask = np.ones(len(table), dtype=bool)
+        for column, values in where.items():
+            chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
+            mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+        if mask.all():
+            return step(table)
+        if not mask.any():
+            return table, all_kept(len(table))
+        inside, reasons = step(table.filter(pa.array(mask)))
+        outside = table.filter(pa.array(~mask))
+        together = pa.concat_tables([inside, outside], promote_options="default")
+        order = np.empty(len(table), dtype=np.int64)
+        order[np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])] = np.arange(len(table))
+        all_reasons = pa.concat_arrays([_one_array(reasons), all_kept(len(outside))])
+        return together.take(pa.array(order)), all_reasons.take(pa.array(order))
+
+    return some
+
+
+def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
