@@ -91,6 +91,7 @@ def run(
                 **manifest,
                 "output": shown,
                 "seconds": round(outcome.seconds, 3),
+                "stage_seconds": {k: round(v, 3) for k, v in outcome.stage_seconds.items()},
                 "already_done": outcome.already,
                 "exit_code": code,
             }

@@ -57,7 +57,9 @@ class RayEngine:
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         items = [{"spec": json.dumps({"session": self._session, **spec, "attempts": self._attempts})} for spec in specs]
         data = ray.data.from_items(items, override_num_blocks=len(items))
-        strategy = ray.data.TaskPoolStrategy(size=self._workers) if self._workers else None
+        # a bound above the number of tasks means nothing, and Ray warns of it
+        bounded = self._workers is not None and self._workers < len(items)
+        strategy = ray.data.TaskPoolStrategy(size=self._workers) if bounded else None
         done = data.map_batches(_run_batch, batch_size=1, batch_format="pyarrow", compute=strategy, num_cpus=1)
         for row in done.iter_rows():
             yield json.loads(row["result"])
