@@ -74,8 +74,7 @@ class SteadyWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            table = pa.concat_tables(self._pending).combine_chunks()
-            self._sink.write_table(table)
+            self._sink.write_table(_rebuilt(pa.concat_tables(self._pending)))
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
 
@@ -83,6 +82,15 @@ def _open(path: str, schema: pa.Schema, kind: str) -> Any:
     if kind == "parquet":
         return pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6")
     return pa.ipc.new_file(path, schema)
+
+
+def _rebuilt(table: pa.Table) -> pa.Table:
+    """The same rows in buffers of their own, one chunk a column.
+
+    A slice keeps the bits of its neighbours behind its last row, and Arrow IPC would write them.
+    """
+    columns = [pa.concat_arrays([*column.chunks, pa.array([], column.type)]) for column in table.columns]
+    return pa.table(columns, schema=table.schema)
 
 
 def _byte_lengths(column: pa.ChunkedArray) -> np.ndarray:
