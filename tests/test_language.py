@@ -112,7 +112,7 @@ def test_word_vectors_are_no_language_model(tmp_path):
 
     (tmp_path / "words.txt").write_text("the mill grinds the corn\n" * 50)
     vectors = fasttext.train_unsupervised(
-        str(tmp_path / "words.txt"), dim=2, epoch=1, minCount=1, bucket=10, thread=1, verbose=0
+        str(tmp_path / "words.txt"), dim=2, epoch=1, minCount=1, bucket=10, thread=12, verbose=0
     )
     vectors.save_model(str(tmp_path / "vectors.bin"))
     with pytest.raises(ValueError, match="without labels"):
