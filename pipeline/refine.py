@@ -77,7 +77,6 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "shards": [],
         "edited": {},
         "bytes": 0,
-        "kept_bytes": 0,
         "skipped": {},
     }
     steps = build_steps(job)
@@ -142,7 +141,7 @@ def _refine_batch(
     for name, outcome in apply(steps, table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
-            counts["kept_bytes"] += writers.keep(measure_rest(part, outcome), shard)
+            writers.keep(measure_rest(part, outcome), shard)
         elif name.startswith("edited:"):
             counts["edited"][name[7:]] = counts["edited"].get(name[7:], 0) + outcome
         else:
@@ -336,15 +335,14 @@ class _Writers:
     def reject(self, rows: pa.Table) -> None:
         self.open["rejects"][1].write(rows)
 
-    def keep(self, table: pa.Table, shard: str) -> int:
-        """Writes kept rows and their features; returns the bytes of text."""
+    def keep(self, table: pa.Table, shard: str) -> None:
+        """Writes kept rows and their features."""
         if not len(table):
-            return 0
+            return
         features = self._features(table)
         table = set_column(table, "_shard", pa.array([shard] * len(table), pa.string()))
         self.open["docs"][1].write(with_signals(table, self.part["signals"]))
         self.open["features"][1].write(features)
-        return int(pc.sum(features["bytes"]).as_py())
 
     def _features(self, table: pa.Table) -> pa.Table:
         keys = record_keys(table["source"], table["id"])

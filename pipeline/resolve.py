@@ -45,7 +45,6 @@ class Corpus:
 
     docs: np.ndarray
     keys: np.ndarray
-    texts: np.ndarray
     bytes: np.ndarray
     columns: dict[str, pa.ChunkedArray]
 
@@ -89,17 +88,16 @@ def resolve(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 def _corpus(job: Job, files: Files) -> Corpus:
     docs, tables = [], []
-    names = ["key0", "key1", "text0", "text1", "bytes", *policy_columns(job.near["keep"])]
+    names = ["key0", "key1", "bytes", *policy_columns(job.near["keep"])]
     for manifest in manifests(job.output, "refine"):
         table = files.table(manifest, "features").select(names)
         docs.append(numbers(manifest["index"], len(table)))
         tables.append(table)
     whole = pa.concat_tables(tables)
-    column = {name: whole[name].to_numpy() for name in ("key0", "key1", "text0", "text1", "bytes")}
+    column = {name: whole[name].to_numpy() for name in ("key0", "key1", "bytes")}
     return Corpus(
         docs=np.concatenate(docs),
         keys=np.stack([column["key0"], column["key1"]], axis=1),
-        texts=np.stack([column["text0"], column["text1"]], axis=1),
         bytes=column["bytes"].astype(np.uint64),
         columns={name: whole[name] for name in policy_columns(job.near["keep"])},
     )

@@ -47,7 +47,10 @@ class Outcome:
 
 
 def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool = False) -> Outcome:
-    """Makes the corpus, or goes on making it. Errors: RunError; GristmillError from tasks as RunError."""
+    """Makes the corpus, or goes on making it.
+
+    Errors: RecipeError if the folder is another recipe's or no run's; RunError if another driver holds it or a task failed for good.
+    """
     started = time.perf_counter()
     with Lease(job.output):
         if fresh:
@@ -55,6 +58,8 @@ def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool
         state = claim(job)
         done = corpus_manifest(job.output)
         if done is not None:
+            if not settings.keep_work:
+                sweep(job)  # a run that was killed after its manifest has not come to this
             return Outcome(done, time.perf_counter() - started, already=True)
         driver = _Driver(job, settings, engine, reporter)
         final_round = driver.stages()
@@ -77,7 +82,7 @@ def identity(job: Job) -> dict[str, Any]:
 
 
 def claim(job: Job) -> str:
-    """Makes the output folder this job's, or finds that it is. Returns 'new' or 'resumed'. Errors: RunError."""
+    """Makes the output folder this job's, or finds that it is. Returns 'new' or 'resumed'. Errors: RecipeError."""
     path = job_path(job.output)
     if storage.exists(path):
         theirs = json.loads(storage.read_bytes(path))["identity"]

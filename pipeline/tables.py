@@ -106,9 +106,3 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         else:
             arrays.append(pa.nulls(len(table), column.type))
     return pa.table(arrays, schema=schema)
-
-
-def read_arrow(path: str) -> pa.Table:
-    """All record batches of a local Arrow IPC file, memory-mapped."""
-    with pa.memory_map(path) as source:
-        return pa.ipc.open_file(source).read_all()

@@ -279,3 +279,22 @@ def test_a_home_that_cannot_be_written_stops_nothing(small, monkeypatch):
     monkeypatch.setenv("GRISTMILL_CACHE", "/proc/nowhere")
     done = gristmill("run", "recipe.yaml", "-q", cwd=small)
     assert done.returncode == 0, done.stderr
+
+
+def test_inputs_of_several_kinds_with_their_own_columns(small):
+    """A recipe may list inputs; each says which field fills which column, and unknown fields go to metadata."""
+    (small / "wiki").mkdir()
+    (small / "wiki" / "a.csv").write_text('key,body,stars\nc1,"first, with\na second line",5\n')
+    (small / "b.jsonl").write_text('{"id": "j1", "content": "another text", "lang": "en", "nested": {"deep": [1]}}\n')
+    (small / "recipe.yaml").write_text(
+        "input:\n  - {paths: wiki/, id: key, text: body}\n  - {paths: b.jsonl, text: content, lang: lang, dataset: forum}\n"
+        "steps:\n  - keep: {word_count: {min: 1}}\n    where: {lang: en}\n"
+        "output: {path: out, format: jsonl, shuffle: false}\nrun: {engine: local}\n"
+    )
+    done = gristmill("run", "recipe.yaml", "-q", cwd=small)
+    assert done.returncode == 0, done.stderr
+    rows = {row["id"]: row for row in map(json.loads, (small / "out" / "train" / "part-00000.jsonl").open())}
+    assert rows["c1"]["text"] == "first, with\na second line" and rows["c1"]["source"] == "wiki"
+    assert json.loads(rows["c1"]["metadata"]) == {"stars": "5"}
+    assert rows["j1"]["text"] == "another text" and rows["j1"]["source"] == "forum" and rows["j1"]["lang"] == "en"
+    assert json.loads(rows["j1"]["metadata"]) == {"nested": {"deep": [1]}}

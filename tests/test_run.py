@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from corpus import CHECKOUT, DEMO, INPUTS, RECIPE, assignments, gristmill, mill, sums
 
 from pipeline.check import check
@@ -346,7 +348,11 @@ def test_finished_run_is_not_done_again(demo, tmp_path):
     job = json.loads((demo / ".work" / "job.json").read_text().replace(str(demo), str(tmp_path / "out")))
     (tmp_path / "out" / ".work" / "job.json").write_text(json.dumps(job))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("part-*")}
+    leftover = tmp_path / "out" / ".work" / "refine" / "000000.docs.parquet"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"what a kill between the manifest and the sweep leaves")
     assert mill(tmp_path / "out").already
+    assert not leftover.exists()
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("part-*")} == before
 
 
@@ -407,6 +413,12 @@ def test_recorded_signals_and_text_stand_in_both_ledgers(tmp_path):
 def test_without_shuffle_documents_stay_in_input_order(tmp_path):
     mill(tmp_path / "out", "output.shuffle=false", "output.split={train: 1}")
     order = [row["id"] for row in kept(tmp_path / "out")]
+    given = [json.loads(line)["id"] for line in gzip.decompress((DEMO / "docs_0.jsonl.gz").read_bytes()).splitlines()]
+    given += [
+        json.loads(line)["id"] for line in zstandard.decompress((DEMO / "docs_1.jsonl.zst").read_bytes()).splitlines()
+    ]
+    assert [doc for doc in order if doc in given] == [doc for doc in given if doc in order]
+    assert all(doc not in given for doc in order[-3:]), "pages.warc.gz comes last"
     mill(tmp_path / "again", "output.shuffle=false", "output.split={train: 1}", "output.shard_size=20KB")
     assert [row["id"] for row in kept(tmp_path / "again")] == order
     assert len(list((tmp_path / "again" / "train").iterdir())) > 3
