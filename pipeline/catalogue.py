@@ -6,7 +6,8 @@ from typing import Any
 
 import filters
 from filters.rules import load_rule_set
-from pipeline.steps import DEDUP, rule_sets
+from pipeline.dedup_steps import DEDUP
+from pipeline.steps import rule_sets
 
 
 def catalogue() -> dict[str, Any]:

@@ -28,9 +28,9 @@ import zstandard
 from filters.step import set_column
 from pipeline import ledger
 from pipeline.commit import Attempt
+from pipeline.documents import docs_schema, documents
 from pipeline.job import Job
 from pipeline.near import GROUP
-from pipeline.refine import docs_schema
 from pipeline.stage_files import Files, manifests, opened, output_rows
 from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
 
@@ -40,7 +40,7 @@ from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
 def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: the account of what this refine task's documents became in dedup, and `batches` per output shard."""
     index = task["index"]
-    manifest = manifests(job.output, "refine")[index]
+    manifest = documents(job)[index]
     rejected_to = attempt.create("rejected", f"rejected/part-{index:05d}.parquet")
     rejects = SteadyWriter(rejected_to.temp, ledger.rejected_schema(job.refine["signals"], job.refine["rejected_text"]))
     dealt = attempt.create("dealt", f".work/deal/{index:06d}.arrow")

@@ -25,11 +25,12 @@ from typing import Any
 import filters
 from filters.registry import nearest
 from pipeline import HOME, __version__, storage
+from pipeline.dedup_steps import Policy
 from pipeline.errors import InputError, RecipeError
 from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
-from pipeline.steps import Policy, Steps, measures, parse_steps
+from pipeline.steps import Steps, measures, parse_steps
 
 HTML_FORMATS = ("warc", "html")
 

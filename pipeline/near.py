@@ -22,6 +22,7 @@ from dedup.join import HeldoutIndex
 from dedup.similarity import jaccards
 from dedup.survivors import policy_order
 from pipeline.commit import Attempt
+from pipeline.documents import documents
 from pipeline.job import Job
 from pipeline.policy import criteria, policy_columns
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
@@ -61,7 +62,7 @@ def numbers(index: int, rows: int) -> np.ndarray:
 
 def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Deals the hashes of one group of refine tasks into partitions; partition p is record batch p of each file."""
-    refined = manifests(job.output, "refine")
+    refined = documents(job)
     count = partitions(job, refined)
     hashes: list[np.ndarray] = []
     texts: list[np.ndarray] = []
@@ -184,7 +185,7 @@ class Shingles:
     """Random access to the shingle sets that refine wrote."""
 
     def __init__(self, job: Job, files: Files) -> None:
-        self._refined = {manifest["index"]: manifest for manifest in manifests(job.output, "refine")}
+        self._refined = {manifest["index"]: manifest for manifest in documents(job)}
         self._files = files
         self._keep = job.near["keep"]
         self._open: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -250,7 +251,7 @@ def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """All pairs at or above the threshold between the held-out documents of a round and one group of shards."""
-    refined = manifests(job.output, "refine")
+    refined = documents(job)
     resolved = manifests(job.output, f"resolve-{task['round']}")[0]
     pairs, similarities = [np.empty((0, 2), dtype=np.uint64)], [np.empty(0)]
     with opened(job.output) as files:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.documents import documents
 from pipeline.job import Job, code_version, fingerprint
 from pipeline.near import groups, partitions
 from pipeline.stage_files import manifests
@@ -41,14 +42,14 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
     if kind == "refine":
         bodies = [{"shards": bundle} for bundle in bundles(job)]
     elif kind in ("resolve", "probe"):
-        count = len(groups(manifests(job.output, "refine"))) if kind == "probe" else 1
+        count = len(groups(documents(job))) if kind == "probe" else 1
         bodies = [{"round": this_round} for _ in range(count)]
     elif kind == "band":
-        bodies = [{} for _ in groups(manifests(job.output, "refine"))]
+        bodies = [{} for _ in groups(documents(job))]
     elif kind == "match":
-        bodies = [{} for _ in range(partitions(job, manifests(job.output, "refine")))]
+        bodies = [{} for _ in range(partitions(job, documents(job)))]
     elif kind == "deal":
-        bodies = [{"round": this_round} for _ in manifests(job.output, "refine")]
+        bodies = [{"round": this_round} for _ in documents(job)]
     else:
         bodies = [
             {"split": split, "part": part}

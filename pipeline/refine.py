@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import filters
-from dedup.exact import record_keys, text_hashes
-from dedup.minhash import Bands, band_hashes, signatures
-from dedup.shingles import shingle_sets
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline import ledger, storage
 from pipeline.build import build
-from pipeline.commit import Attempt, Output
+from pipeline.commit import Attempt
+from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Batch, Columns, read
@@ -47,25 +45,6 @@ class Named:
     name: str
     step: Step
     edits: bool
-
-
-def features_schema(refine: dict[str, Any]) -> pa.Schema:
-    """Columns of the features file; one row a kept document, in the order of the docs file."""
-    fields: list[tuple[str, pa.DataType]] = [("id", pa.string()), ("source", pa.string()), ("date", pa.string())]
-    fields += [(name, pa.uint64()) for name in ("key0", "key1", "text0", "text1")]
-    fields += [("chars", pa.int64()), ("bytes", pa.int64())]
-    fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
-    if refine["minhash"]:
-        fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64(), refine["minhash"]["bands"]))]
-    return pa.schema(fields)
-
-
-def docs_schema(refine: dict[str, Any]) -> pa.Schema:
-    return (
-        ledger.kept_schema(refine["signals"])
-        .append(pa.field("_shard", pa.string()))
-        .append(pa.field("_record", pa.int64()))
-    )
 
 
 def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -305,93 +284,29 @@ class _Writers:
     part: dict[str, Any]
     attempt: Attempt
     prefix: str
-    shingles: int = 0
-    open: dict[str, tuple[Output, SteadyWriter]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._add("docs", "docs.parquet", docs_schema(self.part), "parquet", "text")
-        self._add("features", "features.arrow", features_schema(self.part), "arrow", None)
-        self._add(
-            "rejects",
-            "rejects.parquet",
-            ledger.rejected_schema(self.part["signals"], self.part["rejected_text"]),
-            "parquet",
-            None,
-        )
+        self._documents = DocumentFiles(self.part, self.attempt, self.prefix)
+        self._rejects = self.attempt.create("rejects", f"{self.prefix}.rejects.parquet")
+        schema = ledger.rejected_schema(self.part["signals"], self.part["rejected_text"])
+        self._rejects_writer = SteadyWriter(self._rejects.temp, schema, "parquet", None)
         self._quarantine = self.attempt.create("quarantine", f"{self.prefix}.quarantine.jsonl")
         self._quarantine_file = open(self._quarantine.temp, "wb")  # noqa: SIM115 (closed in close())
-        if self.part["minhash"]:
-            self._shingles = self.attempt.create("shingles", f"{self.prefix}.shingles.u64")
-            self._shingles_file = open(self._shingles.temp, "wb")  # noqa: SIM115 (closed in close())
-
-    def _add(self, name: str, suffix: str, schema: pa.Schema, kind: str, weigh: str | None) -> None:
-        output = self.attempt.create(name, f"{self.prefix}.{suffix}")
-        self.open[name] = (output, SteadyWriter(output.temp, schema, kind, weigh))
 
     def quarantine(self, entry: dict[str, Any]) -> None:
         self._quarantine_file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         self._quarantine.rows += 1
 
     def reject(self, rows: pa.Table) -> None:
-        self.open["rejects"][1].write(rows)
+        self._rejects_writer.write(rows)
 
     def keep(self, table: pa.Table, shard: str) -> None:
         """Writes kept rows and their features."""
-        if not len(table):
-            return
-        features = self._features(table)
-        table = set_column(table, "_shard", pa.array([shard] * len(table), pa.string()))
-        self.open["docs"][1].write(with_signals(table, self.part["signals"]))
-        self.open["features"][1].write(features)
-
-    def _features(self, table: pa.Table) -> pa.Table:
-        keys = record_keys(table["source"], table["id"])
-        texts = text_hashes(table["text"])
-        table = table.select([c for c in table.schema.names if c != "bytes"])
-        for name, values in (
-            ("key0", keys[:, 0]),
-            ("key1", keys[:, 1]),
-            ("text0", texts[:, 0]),
-            ("text1", texts[:, 1]),
-        ):
-            table = set_column(table, name, pa.array(values, pa.uint64()))
-        table = set_column(table, "chars", pc.cast(pc.utf8_length(table["text"]), pa.int64()))
-        table = set_column(table, "bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
-        if self.part["minhash"]:
-            table = self._sketched(table)
-        return conform(table, features_schema(self.part))
-
-    def _sketched(self, table: pa.Table) -> pa.Table:
-        sketch = self.part["minhash"]
-        bands = Bands(sketch["bands"], sketch["rows"])
-        offsets, values = shingle_sets(table["text"], sketch["shingle"])
-        hashes = band_hashes(signatures(offsets, values, bands.hashes, sketch["seed"]), bands)
-        self._shingles_file.write(values.astype("<u8").tobytes())
-        ends = self.shingles + offsets[1:]
-        self.shingles = int(ends[-1])
-        table = set_column(table, "shingle_end", pa.array(ends, pa.int64()))
-        flat = pa.array(hashes.reshape(-1), pa.uint64())
-        return set_column(table, "bands", pa.FixedSizeListArray.from_arrays(flat, bands.bands))
+        if len(table):
+            self._documents.write(set_column(table, "_shard", pa.array([shard] * len(table), pa.string())))
 
     def close(self) -> None:
-        for output, writer in self.open.values():
-            writer.close()
-            output.rows = writer.rows
+        self._documents.close()
+        self._rejects_writer.close()
+        self._rejects.rows = self._rejects_writer.rows
         self._quarantine_file.close()
-        if self.part["minhash"]:
-            self._shingles_file.close()
-            self._shingles.rows = self.shingles
-
-
-def with_signals(table: pa.Table, names: list[str]) -> pa.Table:
-    """`table` with a struct column `signals` made of its columns `signal.NAME`."""
-    if not names:
-        return table
-    columns = [
-        table[f"signal.{n}"].combine_chunks()
-        if f"signal.{n}" in table.schema.names
-        else pa.nulls(len(table), pa.float64())
-        for n in names
-    ]
-    arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-    return set_column(table, "signals", pa.StructArray.from_arrays(arrays, fields=list(ledger.signal_type(names))))

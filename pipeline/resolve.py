@@ -19,6 +19,7 @@ import pyarrow.ipc
 
 from dedup.survivors import Verdict, cluster_keys, components, policy_order, survivors
 from pipeline.commit import Attempt
+from pipeline.documents import documents
 from pipeline.job import Job
 from pipeline.ledger import count_rejects
 from pipeline.near import Shingles, groups, numbers, write_table
@@ -89,7 +90,7 @@ def resolve(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 def _corpus(job: Job, files: Files) -> Corpus:
     docs, tables = [], []
     names = ["key0", "key1", "bytes", *policy_columns(job.near["keep"])]
-    for manifest in manifests(job.output, "refine"):
+    for manifest in documents(job):
         table = files.table(manifest, "features").select(names)
         docs.append(numbers(manifest["index"], len(table)))
         tables.append(table)
@@ -214,7 +215,7 @@ def _write_verdicts(
     why: tuple[np.ndarray, np.ndarray], verdict: Verdict, this_round: int,
 ) -> None:  # fmt: skip
     """A file for each group of refine tasks, a record batch for each task, a row for each of its documents."""
-    refined = manifests(job.output, "refine")
+    refined = documents(job)
     ids = _ids_of(files, refined, corpus, np.unique(verdict.duplicate_of[~verdict.kept]))
     removed = ~verdict.kept
     for number, group in enumerate(groups(refined)):
