@@ -1,14 +1,14 @@
 """The dedup steps of a recipe: what may be asked for, and what it resolves to.
 
 In:  ``{"dedup": {"minhash": {"threshold": 0.8, "keep": "longest"}}}``
-Out: ``MinHash(threshold=0.8, keep="longest", ...)``; `pipeline.job` makes the parts of a job of it.
+Out: ``MinHash(threshold=0.8, keep=["longest"], ...)``; `pipeline.job` makes the parts of a job of it.
 
 Dedup needs other documents: these are no row steps.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -19,37 +19,58 @@ from pipeline.recipe import Model, letter
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
-
-class Policy(Model):
-    """Which document of a group of duplicates stays, where it is not the longest or newest."""
-
-    best: str | None = None
-    source: list[str] | None = None
-
-
-def _policy(keep: Any) -> Any:
-    named = isinstance(keep, str) and keep in ("longest", "newest")
-    best = isinstance(keep, dict) and list(keep) == ["best"] and isinstance(keep["best"], str)
-    sources = isinstance(keep, dict) and list(keep) == ["source"] and isinstance(keep["source"], list)
-    if not (named or best or sources or isinstance(keep, Policy)):
-        raise ValueError("expected longest, newest, {best: SIGNAL} or {source: [FIRST, SECOND, ...]}")
-    return keep
+WORDS = ("longest", "shortest", "newest", "oldest")
+_CRITERION = (
+    "expected longest, shortest, newest, oldest, {best: SIGNAL}, {worst: SIGNAL}, {source: [FIRST, SECOND, ...]}, "
+    "or a list of these (the next breaks the ties of the one before)"
+)
 
 
-Keep = Annotated[Literal["longest", "newest"] | Policy, BeforeValidator(_policy)]
+def _keep(given: Any) -> list[Any]:
+    """The policy as the list of its criteria."""
+    items = given if isinstance(given, list) else [given]
+    found = [_criterion(item) for item in items]
+    repeated = next((item for i, item in enumerate(found) if item in found[:i]), None)
+    if not found or repeated is not None:
+        raise ValueError(f"{_CRITERION}{f'; {repeated!r} stands twice' if found else ''}")
+    return found
+
+
+def _criterion(item: Any) -> Any:
+    if isinstance(item, str) and item in WORDS:
+        return item
+    if isinstance(item, dict) and len(item) == 1:
+        ((key, value),) = item.items()
+        if key in ("best", "worst") and isinstance(value, str):
+            return item
+        if key == "source" and isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+            return item
+    near = nearest(item, WORDS) if isinstance(item, str) else ""
+    raise ValueError(f"{_CRITERION}; got {item!r}{near}")
+
+
+Keep = Annotated[list[Any], BeforeValidator(_keep)]
+"""Who of a group of duplicates stays: criteria in order, each one of WORDS, {"best": NAME}, {"worst": NAME} or
+{"source": [NAME, ...]}; plain JSON, as `pipeline.policy` reads it."""
+
+
+def keep_signals(keep: list[Any] | None) -> list[str]:
+    """Names of the signals that a policy looks at."""
+    named = [item.get("best") or item.get("worst") for item in keep or [] if isinstance(item, dict)]
+    return list(dict.fromkeys(name for name in named if name))
 
 
 class Exact(Model):
     """Removes documents whose normalised text is equal to another's."""
 
-    keep: Keep = "longest"
+    keep: Keep = Field(default_factory=lambda: ["longest"])
 
 
 class MinHash(Model):
     """Removes documents whose shingle set has a Jaccard similarity at or above the threshold with a kept one."""
 
     threshold: float = Field(default=0.8, gt=0, le=1)
-    keep: Keep = "longest"
+    keep: Keep = Field(default_factory=lambda: ["longest"])
     recall: float = Field(default=0.99, gt=0, lt=1)
     bands: int | None = Field(default=None, ge=1)
     rows: int | None = Field(default=None, ge=1)

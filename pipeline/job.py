@@ -25,7 +25,7 @@ from typing import Any
 import filters
 from filters.registry import nearest
 from pipeline import HOME, __version__, storage
-from pipeline.dedup_steps import Policy
+from pipeline.dedup_steps import keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
@@ -124,7 +124,6 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
     signals = recipe.output.signals
     measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
-    criteria = [steps.keep.best] if isinstance(steps.keep, Policy) and steps.keep.best else []
     return {
         "code": code_version(),
         "libraries": libraries(),
@@ -133,7 +132,7 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
         "steps": [step.as_json() for step in steps.rows],
         "signals": asked,
         "record_all": signals == "all",
-        "criteria": criteria,
+        "criteria": keep_signals(steps.keep),
         "uses": modules,
         "rejected_text": recipe.output.rejected_text,
         "minhash": _sketch(steps),
@@ -149,8 +148,7 @@ def _sketch(steps: Steps) -> dict[str, Any] | None:
 
 
 def _near_part(steps: Steps) -> dict[str, Any]:
-    keep = steps.keep.model_dump(exclude_none=True) if isinstance(steps.keep, Policy) else steps.keep
-    return {"names": steps.names, "keep": keep, "threshold": steps.minhash.threshold if steps.minhash else None}
+    return {"names": steps.names, "keep": steps.keep, "threshold": steps.minhash.threshold if steps.minhash else None}
 
 
 def _publish_part(recipe: Recipe) -> dict[str, Any]:
@@ -250,8 +248,7 @@ def _check_signals(recipe: Recipe, steps: Steps, source: Source) -> None:
     asked: list[tuple[str, tuple[str | int, ...]]] = []
     if recipe.output.signals != "all":
         asked += [(name, ("output", "signals")) for name in recipe.output.signals]
-    if isinstance(steps.keep, Policy) and steps.keep.best:
-        asked.append((steps.keep.best, ("steps",)))
+    asked += [(name, ("steps",)) for name in keep_signals(steps.keep)]
     measured = {name for step in steps.rows for name in measures(step)}
     for name, path in asked:
         known = {*filters.SIGNALS, *measured}

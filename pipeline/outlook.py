@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -69,10 +70,18 @@ def _step(step: dict[str, Any]) -> str:
 
 def _dedup(job: Job, kind: str) -> str:
     if kind == "exact":
-        return f"keep: {job.near['keep']}"
+        return f"keep: {_policy(job)}"
     sketch = job.refine["minhash"]
     cut = f"{sketch['bands']} bands of {sketch['rows']} rows, shingles of {sketch['shingle']} tokens"
-    return f"threshold: {job.near['threshold']}, keep: {job.near['keep']}, {cut}"
+    return f"threshold: {job.near['threshold']}, keep: {_policy(job)}, {cut}"
+
+
+def _policy(job: Job) -> str:
+    """ "newest, then {best: word_count}"."""
+    items = job.near["keep"]
+    return ", then ".join(
+        i if isinstance(i, str) else json.dumps(i, ensure_ascii=False).replace('"', "") for i in items
+    )
 
 
 def outlook_text(found: dict[str, Any]) -> str:

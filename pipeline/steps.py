@@ -25,7 +25,7 @@ import filters
 from filters.registry import nearest
 from filters.rules import load_rule_set
 from pipeline import HOME
-from pipeline.dedup_steps import Exact, Keep, MinHash, add_dedup
+from pipeline.dedup_steps import Exact, MinHash, add_dedup
 from pipeline.errors import RecipeError
 from pipeline.recipe import Texts, letter
 from pipeline.source import Path as KeyPath
@@ -58,12 +58,12 @@ class Steps:
     names: dict[str, str]
 
     @property
-    def keep(self) -> Keep | None:
-        """The one policy of this recipe's dedup, None without dedup."""
+    def keep(self) -> list[Any] | None:
+        """The one policy of this recipe's dedup as its criteria in order, None without dedup."""
         for step in (self.minhash, self.exact):
             if step is not None and "keep" in step.model_fields_set:
                 return step.keep
-        return "longest" if self.names else None
+        return ["longest"] if self.names else None
 
 
 def parse_steps(items: list[Any], source: Source) -> Steps:

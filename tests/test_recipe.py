@@ -90,6 +90,34 @@ def test_rule_set_bounds_can_be_changed():
     assert rules["stop_word_count"] == [2, None]
 
 
+@pytest.mark.parametrize(
+    ("written", "criteria", "signals"),
+    [
+        ("", ["longest"], []),
+        ("keep: oldest", ["oldest"], []),
+        ("keep: {worst: word_count}", [{"worst": "word_count"}], ["word_count"]),
+        (
+            "keep: [{source: [a, b]}, {best: upper_ratio}, newest, {best: word_count}]",
+            [{"source": ["a", "b"]}, {"best": "upper_ratio"}, "newest", {"best": "word_count"}],
+            ["upper_ratio", "word_count"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["exact", "minhash"])
+def test_keep_policy_becomes_a_list_of_criteria(folder, written, criteria, signals, kind):
+    (folder / "r.yaml").write_text(
+        f"input: {{paths: X.jsonl}}\nsteps:\n  - dedup: {{{kind}: {{{written}}}}}\noutput: {{path: o}}\n"
+    )
+    job, _ = prepare("r.yaml")
+    assert job.near["keep"] == criteria
+    assert job.refine["criteria"] == signals
+
+
+def test_without_dedup_there_is_no_policy(folder):
+    (folder / "r.yaml").write_text("input: {paths: X.jsonl}\noutput: {path: o}\n")
+    assert prepare("r.yaml")[0].near["keep"] is None
+
+
 def _with_builtin(steps):
     import filters
 
