@@ -27,11 +27,13 @@ import zstandard
 
 from filters.step import set_column
 from pipeline import ledger
+from pipeline.assign import REASONS, mixed, step_of
 from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents
+from pipeline.groups import group_starts, groups
 from pipeline.job import Job
-from pipeline.near import GROUP
-from pipeline.stage_files import Files, manifests, opened, output_rows
+from pipeline.plan import final_splits
+from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
 from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
 
 # -- deal ------------------------------------------------------------------------------------------
@@ -75,10 +77,8 @@ def _dealt_schema(job: Job) -> pa.Schema:
 
 
 def _judged(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> Iterator[pa.Table]:
-    """The documents of a refine task with the columns of their verdicts, a row group at a time."""
-    resolved = manifests(job.output, f"resolve-{final_round}")[0]
-    group, place = divmod(manifest["index"], GROUP)
-    verdicts = pa.Table.from_batches([files.arrow(resolved, f"verdicts-{group}").get_batch(place)])
+    """The documents of a task with the columns of their verdicts, a row group at a time."""
+    verdicts = _verdicts(job, files, manifest, final_round)
     docs = pq.ParquetFile(files.local(manifest, "docs"))
     start = 0
     for number in range(docs.num_row_groups):
@@ -88,6 +88,81 @@ def _judged(job: Job, files: Files, manifest: dict[str, Any], final_round: int) 
             table = set_column(table, name, verdicts[name].slice(start, len(table)))
         start += len(table)
         yield table
+
+
+def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> pa.Table:
+    """A row for each document of a task: split, part, position; step, reason, duplicate_of, similarity if removed."""
+    assigned = manifests(job.output, f"assign-{final_round}")
+    refined = documents(job)
+    group = (
+        int(np.searchsorted(group_starts(refined), np.uint64(manifest["index"]) << np.uint64(DOC_BITS), "right")) - 1
+    )
+    place = manifest["index"] - groups(refined)[group][0]["index"]
+    table = pa.Table.from_batches([files.arrow(assigned[group], "verdicts").get_batch(place)])
+    features = files.table(manifest, "features").select(["key0", "key1", "bytes"])
+    split, why = table["split"].to_numpy(), table["why"].to_numpy()
+    position, part = places(job, features, split, _before(assigned, group, place), final_splits(job, final_round))
+    steps = np.array([None, *(step_of(job.near["names"], kind) for kind in REASONS)], dtype=object)
+    reasons = np.array([None, *REASONS.values()], dtype=object)
+    names = {}
+    if (why > 0).any():
+        names = _names(files, assigned, manifest["index"], group)
+    first = manifest["index"] << DOC_BITS
+    columns = {
+        "part": pa.array(part),
+        "position": pa.array(position),
+        "step": pa.array(steps[why], pa.string()),
+        "reason": pa.array(reasons[why], pa.string()),
+        "duplicate_of": pa.array([names.get(first + row) for row in range(len(table))], pa.string()),
+    }
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def _before(assigned: list[dict[str, Any]], group: int, place: int) -> list[int]:
+    """Bytes of each split in the tasks before this one."""
+    tasks = [task for m in assigned[:group] for task in m["counts"]["tasks"]] + assigned[group]["counts"]["tasks"][
+        :place
+    ]
+    return [
+        sum(task[1][number] for task in tasks) for number in range(len(assigned[group]["counts"]["tasks"][place][1]))
+    ]
+
+
+def _names(files: Files, assigned: list[dict[str, Any]], index: int, group: int) -> dict[int, str]:
+    """Document number -> id of its keeper, for the documents of one task."""
+    names: dict[int, str] = {}
+    low, high = index << DOC_BITS, (index + 1) << DOC_BITS
+    for manifest in assigned:
+        batch = files.arrow(manifest, "names").get_batch(group)
+        docs = batch["doc"].to_numpy()
+        rows = slice(*np.searchsorted(docs, np.array([low, high], dtype=np.uint64)).tolist())
+        names.update(zip(docs[rows].tolist(), batch["id"][rows].to_pylist()))
+    return names
+
+
+def places(
+    job: Job, features: pa.Table, split: np.ndarray, before: list[int], splits: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Position (uint64) and output shard (int32) of each document inside its split.
+
+    Positions spread over the whole range of uint64: at random with `shuffle`, else by bytes before the document
+    in input order; a shard takes an equal piece of the range.
+    """
+    publish = job.publish
+    key0, key1, size = (features[name].to_numpy() for name in ("key0", "key1", "bytes"))
+    position = mixed(key0 ^ (key1 << np.uint64(1)), 2 * publish["seed"] + 1)
+    part = np.zeros(len(split), dtype=np.int32)
+    for number, found in enumerate(splits.values()):
+        inside, total = split == number, found["bytes"]
+        if not publish["shuffle"] and total:
+            ahead = (
+                np.cumsum(size[inside], dtype=np.uint64) - size[inside].astype(np.uint64) + np.uint64(before[number])
+            )
+            position[inside] = ahead * np.uint64((2**64 - 1) // total)
+        part[inside] = ((position[inside] >> np.uint64(32)) * np.uint64(found["parts"])) >> np.uint64(32)
+    return position, part
 
 
 def _reject(rejects: SteadyWriter, removed: pa.Table, account: dict[str, Any]) -> None:

@@ -45,6 +45,7 @@ class Job:
     near: dict[str, Any]
     publish: dict[str, Any]
     batch_size: int = 1000
+    memory: int = 2 * 10**9
     limit: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
 
@@ -85,6 +86,7 @@ def resolve(recipe: Recipe, source: Source) -> Job:
         near=_near_part(steps),
         publish=_publish_part(recipe),
         batch_size=recipe.run.batch_size,
+        memory=recipe.run.memory,
         recipe=_as_written(source),
     )
 

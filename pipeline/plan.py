@@ -1,6 +1,6 @@
 """The stages of a run and the tasks of each, from the job and what earlier stages found.
 
-    refine -> band -> match -> resolve-0 (-> probe-0 -> resolve-1 ...) -> deal -> publish
+    refine -> band -> match -> resolve-0 -> assign-0 (-> probe-0 -> resolve-1 -> assign-1 ...) -> deal -> publish
 
 A task's id is a hash of all that its result depends on: the stage, its place in it, the code, the part of the
 recipe it reads, and the bytes of its inputs (files by path, size and version; earlier stages by their manifests).
@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.documents import documents
+from pipeline.groups import groups, partitions
 from pipeline.job import Job, code_version, fingerprint
-from pipeline.near import groups, partitions
+from pipeline.probe import heldout_chunks
 from pipeline.stage_files import manifests
 
 BUNDLE_BYTES = 8 << 20
@@ -41,9 +42,16 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
     bodies: list[dict[str, Any]]
     if kind == "refine":
         bodies = [{"shards": bundle} for bundle in bundles(job)]
-    elif kind in ("resolve", "probe"):
-        count = len(groups(documents(job))) if kind == "probe" else 1
-        bodies = [{"round": this_round} for _ in range(count)]
+    elif kind == "resolve":
+        bodies = [{"round": this_round}]
+    elif kind == "assign":
+        bodies = [{"round": this_round} for _ in groups(documents(job))]
+    elif kind == "probe":
+        bodies = [
+            {"round": this_round, "held": held, "group": group}
+            for held in heldout_chunks(job, this_round)
+            for group in range(len(groups(documents(job))))
+        ]
     elif kind == "band":
         bodies = [{} for _ in groups(documents(job))]
     elif kind == "match":
@@ -61,8 +69,13 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
 
 
 def final_splits(job: Job, final_round: int) -> dict[str, Any]:
-    """What the last round of resolve says of each split: rows, bytes, output shards."""
-    return manifests(job.output, f"resolve-{final_round}")[0]["counts"]["splits"]
+    """What the last round of assign says of each split: rows, bytes, output shards."""
+    tasks = [task for m in manifests(job.output, f"assign-{final_round}") for task in m["counts"]["tasks"]]
+    found = {}
+    for number, name in enumerate(job.publish["splits"]):
+        rows, size = (sum(task[what][number] for task in tasks) for what in (0, 1))
+        found[name] = {"rows": rows, "bytes": size, "parts": -(-size // job.publish["shard_size"])}
+    return found
 
 
 PARTS = {
@@ -70,7 +83,7 @@ PARTS = {
     "band": ("refine",),
     "match": ("refine", "near"),
     "probe": ("refine", "near"),
-    "resolve": ("refine", "near", "publish"),
+    "resolve": ("refine", "near"),
 }
 
 

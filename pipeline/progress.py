@@ -16,6 +16,7 @@ WHAT = {
     "band": "dealing hashes",
     "match": "comparing candidates",
     "resolve": "choosing survivors",
+    "assign": "dealing sides",
     "probe": "looking for leaks",
     "deal": "writing the ledger",
     "publish": "writing the corpus",

@@ -95,6 +95,7 @@ class Run(Model):
     address: str | None = None
     workers: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=1000, ge=1)
+    memory: Annotated[Bytes, Field(ge=64 * 10**6)] = 2 * 10**9
     attempts: int = Field(default=3, ge=1)
     max_quarantined: float = Field(default=0.0, ge=0, le=1)
     keep_work: bool = False

@@ -18,7 +18,7 @@ from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
 from pipeline.job import Job, fingerprint
 from pipeline.lease import Lease
-from pipeline.plan import stage_tasks
+from pipeline.plan import final_splits, stage_tasks
 from pipeline.recipe import Run
 from pipeline.stage_files import manifests, stage_path
 from pipeline.tasks import job_path
@@ -178,14 +178,15 @@ class _Driver:
         refined = self.stage("refine", [])
         banded = self.stage("band", [refined])
         matched = self.stage("match", [refined, banded])
-        upstream, number = [refined, matched], 0
+        found, number = [refined, matched], 0
         while True:
-            resolved = self.stage(f"resolve-{number}", upstream)
-            if not manifests(self.job.output, f"resolve-{number}")[0]["counts"]["heldout"]:
+            resolved = self.stage(f"resolve-{number}", found)
+            assigned = self.stage(f"assign-{number}", [refined, resolved])
+            if not sum(m["counts"]["heldout"] for m in manifests(self.job.output, f"assign-{number}")):
                 break
-            upstream = [*upstream, resolved, self.stage(f"probe-{number}", [refined, resolved])]
+            found = [*found, self.stage(f"probe-{number}", [refined, assigned])]
             number += 1
-        dealt = self.stage(f"deal-{number}", [refined, resolved])
+        dealt = self.stage(f"deal-{number}", [refined, assigned])
         self.stage(f"publish-{number}", [dealt])
         return number
 
@@ -257,6 +258,7 @@ def finish(job: Job, final_round: int) -> dict[str, Any]:
 def summary(job: Job, final_round: int) -> dict[str, Any]:
     """The run's manifest from the manifests of its stages. Asserts the account."""
     refined, resolved = manifests(job.output, "refine"), manifests(job.output, f"resolve-{final_round}")[0]["counts"]
+    splits = final_splits(job, final_round)
     dealt, published = manifests(job.output, "deal"), manifests(job.output, "publish")
     account = ledger.new_account()
     for manifest in refined:
@@ -265,8 +267,9 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         ledger.add(account, {"read": 0, "kept": 0, "quarantined": 0, "rejected": manifest["counts"]["rejected"]})
     account["kept"] = sum(manifest["counts"]["rows"] for manifest in published)
     ledger.assert_balanced(account, "the run")
-    if account["kept"] != resolved["kept"]:
-        raise AssertionError(f"resolve kept {resolved['kept']} documents, {account['kept']} were written")
+    assigned = sum(found["rows"] for found in splits.values())
+    if account["kept"] != assigned:
+        raise AssertionError(f"assign kept {assigned} documents, {account['kept']} were written")
     matched = [manifest["counts"] for manifest in manifests(job.output, "match")]
     probes = [m["counts"]["pairs"] for number in range(final_round) for m in manifests(job.output, f"probe-{number}")]
     files = [o for m in (*published, *dealt) for o in m["outputs"] if not o["path"].startswith(".work/")]
@@ -274,7 +277,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     return {
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
-        "splits": {name: resolved["splits"][name]["rows"] for name in job.publish["splits"]},
+        "splits": {name: found["rows"] for name, found in splits.items()},
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
@@ -283,11 +286,13 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
             "quarantined": {s["shard"]: s["quarantined"] for s in shards if "quarantined" in s},
             "damaged": {s["shard"]: s["damaged"] for s in shards if "damaged" in s},
         },
-        "bytes": {"read": sum(m["counts"]["bytes"] for m in refined), "kept": sum(found["bytes"] for found in resolved["splits"].values())},
+        "bytes": {"read": sum(m["counts"]["bytes"] for m in refined), "kept": sum(found["bytes"] for found in splits.values())},
         "dedup": {
             "threshold": job.near["threshold"], "shingle": job.refine["minhash"]["shingle"] if job.refine["minhash"] else None,
-            "pairs_compared": sum(m["compared"] for m in matched), "pairs_proven": resolved["pairs"],
-            "pairs_left_uncompared": sum(m["uncompared"] for m in matched), "split_probes": sum(probes), "repeated_ids": resolved["repeated_ids"],
+            "pairs_compared": sum(m["compared"] for m in matched), "pairs_proven": sum(m["pairs"] for m in matched) + sum(probes),
+            "pairs_left_uncompared": sum(m["uncompared"] for m in matched), "split_probes": sum(probes),
+            "repeated_ids": sum(m["repeated_ids"] for m in matched),
+            "documents_in_pairs": resolved["docs"], "clusters": resolved["clusters"],
         },
         "recipe": job.recipe,
         "steps": [*(step["name"] for step in job.refine["steps"]), *job.near["names"].values()],
@@ -316,6 +321,6 @@ def _sweep_stages(output: str) -> None:
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):
-        for kind in ("resolve", "probe"):
+        for kind in ("resolve", "assign", "probe"):
             storage.delete_tree(storage.join(output, ".work", f"{kind}-{number}"))
         number += 1

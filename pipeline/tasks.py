@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline import near, storage
+from pipeline.assign import assign
 from pipeline.commit import Attempt, attempt, read_manifest
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
 from pipeline.job import Job
+from pipeline.probe import probe
 from pipeline.refine import refine
 from pipeline.resolve import resolve
 
@@ -30,7 +32,8 @@ STAGES: dict[str, Stage] = {
     "band": near.band,
     "match": near.match,
     "resolve": resolve,
-    "probe": near.probe,
+    "assign": assign,
+    "probe": probe,
     "deal": deal,
     "publish": publish,
 }

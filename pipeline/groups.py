@@ -1,0 +1,70 @@
+"""Numbers of documents, groups of document files, partitions of hashes: the arithmetic that stages share.
+
+A document's number is task << 32 | row in that task's files. All of it depends on the documents alone, never on
+memory, workers or engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.job import Job
+from pipeline.stage_files import DOC_BITS, output_rows
+
+GROUP = 64
+GROUP_DOCS = 400_000
+"""A group is as many neighbouring tasks: 20,000 shards x 4,096 partitions would be 82 million slices of files. The
+second bound is for short documents: a group's keys, verdicts and names are held in memory together."""
+
+PARTITION_ROWS = 1 << 17
+LARGE_PARTITION_ROWS = 1 << 19
+FEW = 64
+"""Rows a match task gets, about: its cost is in verification, and a task should last seconds. From 64 tasks on there is
+work for everybody, and fewer slices matter more."""
+
+
+def numbers(index: int, start: int, rows: int) -> np.ndarray:
+    """Document numbers of `rows` rows of task `index` from row `start` on."""
+    return (np.uint64(index) << np.uint64(DOC_BITS)) + np.arange(start, start + rows, dtype=np.uint64)
+
+
+def owners(docs: np.ndarray) -> np.ndarray:
+    """int64: the task of each document."""
+    return (docs >> np.uint64(DOC_BITS)).astype(np.int64)
+
+
+def rows_of(docs: np.ndarray) -> np.ndarray:
+    """int64: the row of each document in its task's files."""
+    return (docs & np.uint64((1 << DOC_BITS) - 1)).astype(np.int64)
+
+
+def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
+    """How many match tasks there are: a power of two, from the number of documents alone."""
+    bands = job.refine["minhash"]["bands"] if job.refine["minhash"] else 0
+    rows = sum(output_rows(manifest, "docs") for manifest in refined) * (bands + 2)
+    few = 1 << max(0, (rows // PARTITION_ROWS).bit_length())
+    many = 1 << max(0, (rows // LARGE_PARTITION_ROWS).bit_length())
+    return few if few <= FEW else max(FEW, many)
+
+
+def groups(refined: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Manifests of document files in groups of neighbours, in task order."""
+    result: list[list[dict[str, Any]]] = []
+    docs = 0
+    for manifest in refined:
+        rows = output_rows(manifest, "docs")
+        if not result or len(result[-1]) == GROUP or docs + rows > GROUP_DOCS:
+            result.append([])
+            docs = 0
+        result[-1].append(manifest)
+        docs += rows
+    return result
+
+
+def group_starts(refined: list[dict[str, Any]]) -> np.ndarray:
+    """uint64: the smallest document number of each group; with `np.searchsorted(..., side="right") - 1` the group of a
+    document."""
+    first = [group[0]["index"] for group in groups(refined)]
+    return np.array(first, dtype=np.uint64) << np.uint64(DOC_BITS)

@@ -1,0 +1,82 @@
+"""Stage probe: held-out documents against all others, exactly.
+
+LSH finds nearly all pairs; a split without leaks needs all of those that cross it. One task compares some groups'
+held-out documents with one group of document files. Held-out documents are taken so many at a time that their shingles
+fit into the recipe's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dedup.join import HeldoutIndex
+from pipeline.commit import Attempt
+from pipeline.documents import documents
+from pipeline.groups import groups, numbers
+from pipeline.job import Job
+from pipeline.near import EDGES, unique_pairs, write_nodes, write_table
+from pipeline.sets import Documents
+from pipeline.stage_files import Files, manifests, opened
+
+BLOCK = 2048
+"""Documents probed at a time."""
+
+
+def heldout_chunks(job: Job, this_round: int) -> list[list[int]]:
+    """Groups whose held-out documents of a round are probed together: their shingles take a quarter of the memory."""
+    chunks: list[list[int]] = []
+    held = 0
+    for manifest in manifests(job.output, f"assign-{this_round}"):
+        counts = manifest["counts"]
+        if not counts["heldout"]:
+            continue
+        size = 8 * counts["heldout_shingles"]
+        if not chunks or held + size > job.memory // 4:
+            chunks.append([])
+            held = 0
+        chunks[-1].append(manifest["index"])
+        held += size
+    return chunks
+
+
+def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """All pairs at or above the threshold between held-out documents and one group."""
+    pairs, similarities = [np.empty((0, 2), dtype=np.uint64)], [np.empty(0)]
+    with opened(job.output) as files:
+        docs, offsets, values = _heldout(job, files, task)
+        index = HeldoutIndex(offsets, values, job.near["threshold"])
+        sets = Documents(job, files)
+        for manifest in groups(documents(job))[task["group"]]:
+            owner = manifest["index"]
+            for first, shard_offsets, shingles in _blocks(sets.offsets(owner), sets.shingles(owner)):
+                left, right, similarity = index.probe(shard_offsets, shingles)
+                others = numbers(owner, first, len(shard_offsets) - 1)[right]
+                distinct = docs[left] != others
+                pairs.append(np.stack([docs[left][distinct], others[distinct]], axis=1))
+                similarities.append(similarity[distinct])
+        found, values_out = unique_pairs(np.concatenate(pairs), np.concatenate(similarities))
+        prefix = f".work/probe-{task['round']}/{task['index']:06d}"
+        write_table(attempt, "edges", f"{prefix}.edges.arrow", EDGES, [found[:, 0], found[:, 1], values_out])
+        write_nodes(job, attempt, f"{prefix}.nodes.arrow", sets, [found])
+    return {"pairs": len(found)}
+
+
+def _heldout(job: Job, files: Files, task: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(documents, offsets, shingles) of the groups that the task holds."""
+    assigned = manifests(job.output, f"assign-{task['round']}")
+    held = [assigned[group] for group in task["held"]]
+    tables = [files.table(manifest, "heldout") for manifest in held]
+    docs = np.concatenate([table["doc"].to_numpy() for table in tables])
+    sizes = np.concatenate([np.diff(table["shingle_end"].to_numpy(), prepend=0) for table in tables])
+    values = np.concatenate([files.uint64(manifest, "heldout_shingles") for manifest in held])
+    return docs, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), values
+
+
+def _blocks(offsets: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """A task's sets, BLOCK documents at a time: (first row, offsets from 0, values)."""
+    for first in range(0, len(offsets) - 1, BLOCK):
+        part = offsets[first : first + BLOCK + 1]
+        yield first, part - part[0], np.asarray(values[part[0] : part[-1]])
