@@ -12,13 +12,11 @@ sets are equal, so what one is similar to, all are.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from dedup.columns import Column, frozen
+from dedup.columns import frozen
 from kernels.graph import first_independent_set, most_similar, smallest_members
 
 
@@ -43,7 +41,7 @@ class Verdict:
 def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, twin_pairs: np.ndarray) -> Verdict:
     """Decide about n documents.
 
-    `order` int64 (n,): rank of each document, a permutation, 0 is kept first (see `policy_order`).
+    `order` int64 (n,): rank of each document, a permutation, 0 is kept first (the keep policy).
     `edges` (m, 2) with `similarities` (m,): verified pairs, any order and direction, repeats allowed.
     `twin_pairs` (k, 2): documents of equal text.
 
@@ -102,33 +100,6 @@ def cluster_keys(cluster: np.ndarray, keys: np.ndarray) -> np.ndarray:
     by = np.lexsort((keys[:, 1], keys[:, 0], cluster))
     labels, first = np.unique(cluster[by], return_index=True)
     return keys[by[first]][np.searchsorted(labels, cluster)]
-
-
-Criterion: TypeAlias = tuple[Column | np.ndarray, bool]
-
-
-def policy_order(keys: np.ndarray, *criteria: Criterion) -> np.ndarray:
-    """Ranks int64 (n,) of documents under a keep policy; 0 is kept first.
-
-    Each criterion is (values, descending): a column of numbers or strings; the first decides, the next breaks
-    its ties, the 128-bit keys (uint64 (n, 2)) break the rest, the document number what even they leave. NaN
-    and null come last in both directions.
-    """
-    columns = [_dense_rank(values, descending) for values, descending in criteria]
-    by = np.lexsort((keys[:, 1], keys[:, 0], *reversed(columns)))
-    ranks = np.empty(len(by), np.int64)
-    ranks[by] = np.arange(len(by))
-    return ranks
-
-
-def _dense_rank(values: Column | np.ndarray, descending: bool) -> np.ndarray:
-    """int64 (n,): equal values equal, NaN and null above all others."""
-    column = pa.array(values) if isinstance(values, np.ndarray) else values
-    known = np.asarray(pc.is_null(column, nan_is_null=True)) == 0
-    _, codes = np.unique(column.filter(pa.array(known)).to_numpy(zero_copy_only=False), return_inverse=True)
-    ranks = np.full(len(column), len(column), np.int64)
-    ranks[known] = -codes if descending else codes
-    return ranks
 
 
 def _as_pairs(pairs: Any) -> np.ndarray:

@@ -117,8 +117,7 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     banded, count = manifests(job.output, "band"), partitions(job, documents(job))
     with opened(job.output) as files:
         rows = {name: _partition(files, banded, name, task["index"], count) for name in ("texts", "keys")}
-        same = twins(rows["texts"][:, :2], rows["texts"][:, 2])
-        repeated = twins(rows["keys"][:, :2], rows["keys"][:, 2])
+        same, repeated = twins(*rows["texts"]), twins(*rows["keys"])
         write_table(attempt, "twins", f"{prefix}.twins.arrow", PAIRS, [same[:, 0], same[:, 1]])
         counts = {"twins": len(same), "repeated_ids": len(repeated), "compared": 0, "pairs": 0}
         counts |= {"uncompared": 0, "big_groups": 0}
@@ -130,34 +129,31 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     return counts
 
 
-def _partition(files: Files, banded: list[dict[str, Any]], name: str, index: int, count: int) -> np.ndarray:
-    """uint64 (rows, 3): one partition of all band files."""
+def _partition(files: Files, banded: list[dict[str, Any]], name: str, index: int, count: int) -> list[np.ndarray]:
+    """Three columns uint64: one partition of all band files."""
     readers = [files.arrow(manifest, name) for manifest in banded]
     batches = [
         reader.get_batch(number) for reader in readers for number in range(index, reader.num_record_batches, count)
     ]
-    rows = np.empty((sum(len(batch) for batch in batches), 3), np.uint64)
-    start = 0
-    for batch in batches:
-        for i, column in enumerate(batch.columns):
-            rows[start : start + len(batch), i] = column.to_numpy()
-        start += len(batch)
-    return rows
+    empty = np.empty(0, np.uint64)
+    return [np.concatenate([empty, *(batch[i].to_numpy() for batch in batches)]) for i in range(3)]
 
 
 def _match_bands(
-    job: Job, rows: np.ndarray, sets: Documents, attempt: Attempt, prefix: str, counts: dict[str, Any]
+    job: Job, rows: list[np.ndarray], sets: Documents, attempt: Attempt, prefix: str, counts: dict[str, Any]
 ) -> list[np.ndarray]:
     """Writes edges and loose pairs of a partition, adds to its counts; returns all pairs."""
     threshold = job.near["threshold"]
-    found = candidate_pairs(rows[:, 0], rows[:, 1], rows[:, 2])
+    hashes, text, docs = rows
+    found = candidate_pairs(hashes, text, docs)
     edges = [verified(sets, found.pairs[:, 0], found.pairs[:, 1], threshold)]
     loose: list[np.ndarray] = [np.empty((0, 2), dtype=np.uint64)]
     counts["compared"] += len(found.pairs)
     counts["big_groups"] += len(found.big)
-    for docs in found.big:
-        rank = ranks(sets.words(docs), docs)
-        result = represent(docs, lambda left, right: sets.similarities(left, right, threshold), threshold, rank=rank)
+    crowd = np.unique(np.concatenate([np.empty(0, np.uint64), *found.big]))
+    rank, similar = ranks(sets.words(crowd), crowd), sets.similar(crowd, threshold)
+    for group in found.big:
+        result = represent(group, similar, threshold, rank=rank[np.searchsorted(crowd, group)])
         edges.append((result.edges, result.similarities))
         loose.append(result.loose)
         counts["compared"] += result.compared
@@ -184,8 +180,7 @@ def unique_pairs(pairs: np.ndarray, similarities: np.ndarray) -> tuple[np.ndarra
     pairs = np.sort(pairs, axis=1)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     pairs, similarities = pairs[order], similarities[order]
-    first = np.ones(len(pairs), bool)
-    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    first = np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))[: len(pairs)]
     return pairs[first], similarities[first]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
+from dedup.candidates import Similar
+from dedup.columns import frozen
 from dedup.similarity import jaccards
+from kernels.gather import copy_rows
 from pipeline.documents import documents
 from pipeline.groups import owners, rows_of
 from pipeline.job import Job
@@ -23,76 +28,93 @@ class Documents:
         self._manifests = {manifest["index"]: manifest for manifest in documents(job)}
         self._files = files
         self._keep = job.near["keep"]
+        self._features: dict[int, pa.Table] = {}
         self._offsets: dict[int, np.ndarray] = {}
         self._values: dict[int, np.ndarray] = {}
+
+    def features(self, index: int) -> pa.Table:
+        """The features file of a task."""
+        if index not in self._features:
+            self._features[index] = self._files.table(self._manifests[index], "features")
+        return self._features[index]
 
     def offsets(self, index: int) -> np.ndarray:
         """int64 (rows + 1,): where the sets of a task's documents begin in its shingles."""
         if index not in self._offsets:
-            ends = self._files.table(self._manifests[index], "features")["shingle_end"].to_numpy()
-            self._offsets[index] = np.concatenate([[0], ends]).astype(np.int64)
+            ends = self.features(index)["shingle_end"].to_numpy()
+            self._offsets[index] = frozen(np.concatenate([[0], ends]), np.int64)
         return self._offsets[index]
 
     def shingles(self, index: int) -> np.ndarray:
         """uint64: the shingle sets of a task's documents, one after another."""
         if index not in self._values:
-            self._values[index] = self._files.uint64(self._manifests[index], "shingles")
+            self._values[index] = frozen(self._files.uint64(self._manifests[index], "shingles"), np.uint64)
         return self._values[index]
 
     def sizes(self, docs: np.ndarray) -> np.ndarray:
-        """int64: shingles of each document."""
-        owner, row = owners(docs), rows_of(docs)
+        """int64: shingles of each document. `docs` ascending."""
         sizes = np.zeros(len(docs), dtype=np.int64)
-        for index in np.unique(owner).tolist():
-            mine, offsets = owner == index, self.offsets(index)
-            sizes[mine] = offsets[row[mine] + 1] - offsets[row[mine]]
+        for index, part in _runs(docs):
+            rows, offsets = rows_of(docs[part]), self.offsets(index)
+            sizes[part] = offsets[rows + 1] - offsets[rows]
         return sizes
 
     def gather(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The sets of `docs` as (offsets, values), in the order given."""
-        owner, row, sizes = owners(docs), rows_of(docs), self.sizes(docs)
-        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        """The sets of `docs` (ascending) as (offsets, values)."""
+        ends = np.concatenate([[0], np.cumsum(self.sizes(docs))]).astype(np.int64)
         gathered = np.empty(ends[-1], dtype=np.uint64)
-        for index in np.unique(owner).tolist():
-            mine = np.flatnonzero(owner == index)
-            starts = self.offsets(index)[row[mine]]
-            gathered[_ranges(ends[mine], sizes[mine])] = self.shingles(index)[_ranges(starts, sizes[mine])]
+        for index, part in _runs(docs):
+            rows = rows_of(docs[part])
+            copy_rows(self.shingles(index), self.offsets(index), rows, gathered, frozen(ends[part], np.int64))
         return ends, gathered
 
     def words(self, docs: np.ndarray) -> np.ndarray:
-        """Order words of `docs` under the keep policy (see `pipeline.policy`): uint64, a row each."""
+        """Order words of `docs` (ascending) under the keep policy (see `pipeline.policy`): uint64, a row each."""
         names = ["key0", "key1", *policy_columns(self._keep)]
-        owner, row = owners(docs), rows_of(docs)
         words = np.empty((len(docs), word_count(self._keep)), np.uint64)
-        for index in np.unique(owner).tolist():
-            mine = np.flatnonzero(owner == index)
-            table = self._files.table(self._manifests[index], "features").select(names).take(pa.array(row[mine]))
-            words[mine] = order_words(self._keep, table)
+        for index, part in _runs(docs):
+            words[part] = order_words(
+                self._keep, self.features(index).select(names).take(pa.array(rows_of(docs[part])))
+            )
         return words
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
         """True Jaccard similarities of pairs of documents; a pair that cannot reach the threshold may read 0."""
+        docs, places = np.unique(np.concatenate([left, right]), return_inverse=True)
+        left, right = places[: len(left)], places[len(left) :]
+        weight = np.cumsum(self.sizes(docs)[left] + self.sizes(docs)[right])
         result = np.empty(len(left))
-        for part in self._blocks(left, right):
-            docs, places = np.unique(np.concatenate([left[part], right[part]]), return_inverse=True)
-            offsets, values = self.gather(docs)
-            half = len(places) // 2
-            result[part] = jaccards(offsets, values, places[:half], places[half:], min_similarity=threshold)
+        for block in _blocks(weight):
+            members, local = np.unique(np.concatenate([left[block], right[block]]), return_inverse=True)
+            half = len(local) // 2
+            sets = self.gather(docs[members])
+            result[block] = jaccards(*sets, local[:half], local[half:], min_similarity=threshold)
         return result
 
-    def _blocks(self, left: np.ndarray, right: np.ndarray) -> list[slice]:
-        """Pairs in runs whose sets fit into memory together."""
-        weight = np.cumsum(self.sizes(left) + self.sizes(right))
-        blocks, start = [], 0
-        while start < len(left):
-            before = weight[start - 1] if start else 0
-            end = max(start + 1, int(np.searchsorted(weight, before + BLOCK_SHINGLES, side="right")))
-            blocks.append(slice(start, end))
-            start = end
-        return blocks
+    def similar(self, docs: np.ndarray, threshold: float) -> Similar:
+        """`similarities` of pairs of these documents, for many calls: their sets are held if they fit."""
+        ordered = np.sort(docs)
+        if self.sizes(ordered).sum() > BLOCK_SHINGLES:
+            return lambda left, right: self.similarities(left, right, threshold)
+        offsets, values = self.gather(ordered)
+        return lambda left, right: jaccards(
+            offsets, values, np.searchsorted(ordered, left), np.searchsorted(ordered, right), min_similarity=threshold
+        )
 
 
-def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... of each range, one after another."""
-    before = np.cumsum(sizes) - sizes
-    return np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
+def _runs(docs: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """The task of each run of ascending document numbers, and the run."""
+    owner = owners(docs)
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(docs)]):
+        yield int(owner[start]), slice(start, end)
+
+
+def _blocks(weight: np.ndarray) -> Iterator[slice]:
+    """Pairs in runs that weigh up to BLOCK_SHINGLES (`weight`: running sum), or are one pair."""
+    start = 0
+    while start < len(weight):
+        before = weight[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(weight, before + BLOCK_SHINGLES, side="right")))
+        yield slice(start, end)
+        start = end

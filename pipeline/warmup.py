@@ -95,6 +95,6 @@ def _dedup(array: pa.Array) -> None:
     candidate_pairs(hashes.reshape(-1), np.repeat(text[:, 0], bands.bands), np.repeat(docs, bands.bands))
     pairs = np.array([[0, 4], [1, 5]], dtype=np.int64)
     similarity = jaccards(offsets, values, pairs[:, 0], pairs[:, 1], min_similarity=0.5)
-    survivors(np.arange(len(array)), pairs, similarity, twins(text, docs).astype(np.int64))
+    survivors(np.arange(len(array)), pairs, similarity, twins(text[:, 0], text[:, 1], docs).astype(np.int64))
     components(len(array), pairs)
     HeldoutIndex(offsets, values, 0.8).probe(offsets, values)

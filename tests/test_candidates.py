@@ -74,7 +74,7 @@ def test_nothing_gives_nothing():
     none = np.zeros(0, np.uint64)
     found = candidate_pairs(none, none, none)
     assert found.pairs.shape == (0, 2) and found.big == []
-    assert twins(np.zeros((0, 2), np.uint64), none).shape == (0, 2)
+    assert twins(none, none, none).shape == (0, 2)
     represented = represent(none, lambda a, b: np.zeros(len(a)), 0.5)
     assert represented.edges.shape == represented.loose.shape == (0, 2)
 
@@ -88,7 +88,7 @@ def test_twins(hashes, chance):
     for doc, key in zip(docs, hashes):
         groups[key].append(doc)
     expected = sorted((min(group), doc) for group in groups.values() for doc in group if doc != min(group))
-    found = twins(unsigned(hashes).reshape(-1, 2), unsigned(docs))
+    found = twins(*unsigned(hashes).reshape(-1, 2).T, unsigned(docs))
     assert [tuple(pair) for pair in found.tolist()] == expected
 
 

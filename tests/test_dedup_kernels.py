@@ -16,7 +16,7 @@ import dedup.plain as plain
 import dedup.shingles as shingles
 from dedup.candidates import candidate_pairs, twins
 from dedup.characters import character_table
-from dedup.columns import row_blocks
+from dedup.columns import frozen, row_blocks
 from dedup.exact import normalise, text_hashes
 from dedup.join import HeldoutIndex
 from dedup.minhash import Bands, band_hashes, signatures
@@ -24,6 +24,8 @@ from dedup.shingles import shingle_sets
 from dedup.similarity import jaccards_between
 from dedup.survivors import components, survivors
 from kernels.compile import kernel
+from kernels.gather import copy_rows
+from kernels.graph import order_rows
 from kernels.shingles import PLACES
 from kernels.sorting import COUNTS, sort_unique
 
@@ -335,8 +337,32 @@ def test_rows_of_one_hash_are_put_in_order(count):
     order = np.lexsort((doc, twin))
     first = np.unique(twin[order], return_index=True)[1]
     assert candidate_pairs(hash, twin, doc, cap=5).big[0].tolist() == doc[order][first].tolist()
-    same = twins(np.stack((hash, twin), axis=1), doc)
+    same = twins(hash, twin, doc)
     assert len(same) == count - len(first)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 3), st.integers(0, 9)), max_size=60), st.booleans())
+def test_rows_in_order(rows, crowded):
+    columns = np.array(rows, np.uint64).reshape(-1, 3).T
+    if crowded:
+        columns[0] %= np.uint64(3)
+    first, second, third = (frozen(column, np.uint64) for column in columns)
+    order = np.empty(len(first), np.int64)
+    order_rows(first, second, third, order)
+    assert np.sort(order).tolist() == list(range(len(rows)))
+    expected = np.lexsort((third, second, first))
+    assert (columns[:, order] == columns[:, expected]).all()
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=5), min_size=1, max_size=8), st.data())
+def test_rows_copied(rows, data):
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=10))
+    offsets = np.cumsum([0, *map(len, rows)])
+    ends = np.cumsum([0, *(len(rows[i]) for i in chosen)])
+    out = np.empty(ends[-1], np.uint64)
+    values = frozen(np.array([v for row in rows for v in row], np.uint64), np.uint64)
+    copy_rows(values, frozen(offsets, np.int64), np.array(chosen, np.int64), out, frozen(ends, np.int64))
+    assert out.tolist() == [v for i in chosen for v in rows[i]]
 
 
 def test_hashes_are_those_of_blake2b():

@@ -267,4 +267,4 @@ def near_duplicates(documents, threshold):
     pairs = candidate_pairs(hashes.ravel(), twin, doc).pairs
     similarity = jaccards(offsets, values, pairs[:, 0], pairs[:, 1], threshold)
     true = similarity >= threshold
-    return survivors(np.arange(len(documents)), pairs[true], similarity[true], twins(identical, count))
+    return survivors(np.arange(len(documents)), pairs[true], similarity[true], twins(*identical.T, count))

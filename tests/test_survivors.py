@@ -3,12 +3,11 @@
 from itertools import permutations
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.survivors import cluster_keys, components, policy_order, survivors
+from dedup.survivors import cluster_keys, components, survivors
 
 
 def plain_survivors(order, edges, twins):
@@ -168,33 +167,9 @@ def test_components_of_long_graphs(shape):
     assert not components(n, ends).any()
 
 
-# --- keep policies
+# --- the smallest key of a cluster
 
 KEYS = np.array([[5, 1], [5, 0], [1, 9], [3, 3]], np.uint64)
-
-
-@pytest.mark.parametrize(
-    ("criteria", "first_to_last"),
-    [
-        ([], [2, 3, 1, 0]),
-        ([(np.array([10, 30, 20, 30]), True)], [3, 1, 2, 0]),
-        ([(np.array([10, 30, 20, 30]), False)], [0, 2, 3, 1]),
-        ([(np.array([np.nan, 0.5, np.nan, 0.1]), True)], [1, 3, 2, 0]),
-        ([(np.array([np.nan, 0.5, np.nan, 0.1]), False)], [3, 1, 2, 0]),
-        ([(pa.array(["2024-05", None, "2025-01", "2024-05"]), True)], [2, 3, 0, 1]),
-        ([(pa.chunked_array([[1.5, None], [float("nan"), 1.5]]), False)], [3, 0, 2, 1]),
-        ([(np.array([1, 1, 2, 2]), True), (pa.array(["b", "a", "a", "b"]), False)], [2, 3, 1, 0]),
-        ([(pa.nulls(4, pa.string()), True), (np.array([4, 3, 2, 1]), False)], [3, 2, 1, 0]),
-    ],
-)
-def test_policy_order(criteria, first_to_last):
-    ranks = policy_order(KEYS, *criteria)
-    assert np.argsort(ranks).tolist() == first_to_last
-
-
-def test_equal_keys_go_by_document_number():
-    assert policy_order(np.zeros((3, 2), np.uint64)).tolist() == [0, 1, 2]
-    assert policy_order(np.zeros((0, 2), np.uint64)).tolist() == []
 
 
 def test_cluster_keys():
