@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from pipeline.commit import Attempt
-from pipeline.documents import documents
 from pipeline.groups import group_starts, groups, numbers, owners, rows_of
 from pipeline.job import Job
 from pipeline.ledger import count_rejects
 from pipeline.near import write_table
+from pipeline.older import STAGE, compared
 from pipeline.sets import Documents
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened
 
@@ -46,7 +46,7 @@ HELDOUT = pa.schema([("doc", pa.uint64()), ("shingle_end", pa.int64())])
 def assign(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: rows and bytes of each split in each task, rejects by step and reason, documents still to probe."""
     group, this_round = task["index"], task["round"]
-    members = groups(documents(job))[group]
+    members = groups(compared(job))[group]
     prefix = f".work/assign-{this_round}/{group:06d}"
     counts: dict[str, Any] = {"rejected": {}, "tasks": [], "sources": {}}
     heldout: list[np.ndarray] = [np.empty(0, dtype=np.uint64)]
@@ -56,6 +56,9 @@ def assign(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         output = attempt.create("verdicts", f"{prefix}.verdicts.arrow")
         with pa.ipc.new_file(output.temp, VERDICTS) as sink:
             for manifest in members:
+                if manifest["stage"] == STAGE:
+                    heldout.append(_old_outside(manifest["index"], files.table(manifest, "features")))
+                    continue
                 features = files.table(manifest, "features").select(["source", "key0", "key1", "bytes"])
                 verdicts = _verdicts(job, features, _of_task(decided, manifest["index"]))
                 sink.write_batch(verdicts)
@@ -145,6 +148,11 @@ def _outside(job: Job, index: int, verdicts: pa.RecordBatch) -> np.ndarray:
     return numbers(index, 0, len(split))[(split >= 0) & (split != int(np.argmax(shares)))]
 
 
+def _old_outside(index: int, features: pa.Table) -> np.ndarray:
+    """Old documents that stand outside their corpus's largest split: a new one must not be like them unseen."""
+    return numbers(index, 0, len(features))[features["heldout"].to_numpy(zero_copy_only=False)]
+
+
 def _not_probed(job: Job, files: Files, group: int, this_round: int, docs: np.ndarray) -> np.ndarray:
     for number in range(this_round):
         done = files.table(manifests(job.output, f"assign-{number}")[group], "heldout")["doc"].to_numpy()
@@ -168,7 +176,7 @@ def _write_heldout(job: Job, files: Files, attempt: Attempt, prefix: str, docs: 
 
 def _write_names(job: Job, files: Files, attempt: Attempt, prefix: str, wanted: pa.Table) -> None:
     """The ids of this group's keepers for the documents of all groups that name them."""
-    refined = documents(job)
+    refined = compared(job)
     keeper, doc = wanted["keeper"].to_numpy(), wanted["doc"].to_numpy()
     ids = np.empty(len(keeper), dtype=object)
     for manifest in groups(refined)[attempt.index]:

@@ -178,6 +178,39 @@ def check(out: OutArg, json_: JsonOption = False) -> None:
 
 
 @app.command()
+def index(
+    recipe: RecipeArg,
+    input: InputOption = [],  # noqa: B006 (typer reads the default)
+    output: OutputOption = "",
+    engine: Annotated[str, typer.Option(help="ray or local, as for run.")] = "",
+    set_: SetOption = [],  # noqa: B006 (typer reads the default)
+) -> None:
+    """Make an index of any corpus, so that new documents can be compared with it (minhash: {against: [OUTPUT]}).
+
+    The input is taken as it is, without the recipe's other steps; only its minhash step counts.
+    """
+    from pipeline.engines import start
+    from pipeline.job import prepare
+    from pipeline.older import index_job
+    from pipeline.progress import reporter
+    from pipeline.run import make_index
+
+    job, settings = prepare(recipe, _assignments(input, output, set_, [("run.engine", engine)]))
+    shown = settings.output.path
+    with _interruptible(shown):
+        teller = reporter(False)
+        try:
+            mill = _Lazy(lambda: _warmed(teller.note, settings.run, start))
+            counts = make_index(index_job(job), settings.run, mill, teller)
+        finally:
+            teller.close()
+            mill.close()
+    unread = f"; {counts['quarantined']:,} records could not be read" if counts["quarantined"] else ""
+    typer.echo(f"{shown} holds the index of {counts['rows']:,} documents{unread}.")
+    typer.echo(f"Use it with  dedup: {{minhash: {{against: [{shown}]}}}}")
+
+
+@app.command()
 def warmup() -> None:
     """Compile the kernels for this machine now, e.g. while building an image; else the first run does it."""
     from pipeline.warmup import ensure_warm

@@ -32,6 +32,7 @@ from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents
 from pipeline.groups import group_starts, groups
 from pipeline.job import Job
+from pipeline.older import compared, write_part
 from pipeline.plan import final_splits
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
 from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
@@ -53,7 +54,10 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         for batch in pq.ParquetFile(files.local(manifest, "rejects")).iter_batches():
             rejects.write(pa.Table.from_batches([batch]))
         with pa.ipc.new_file(dealt.temp, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
-            for docs in _judged(job, files, manifest, task["round"]):
+            verdicts = _verdicts(job, files, manifest, task["round"])
+            if job.publish["index"] and job.refine["minhash"]:
+                write_part(job, files, manifest, verdicts["split"].to_numpy(), attempt, index)
+            for docs in _judged(job, files, manifest, verdicts):
                 removed = pc.less(docs["split"], 0)
                 _reject(rejects, docs.filter(removed), account)
                 for split, part, rows in _by_shard(docs.filter(pc.invert(removed))):
@@ -76,9 +80,8 @@ def _dealt_schema(job: Job) -> pa.Schema:
     return ledger.kept_schema(job.refine["signals"]).append(pa.field("_position", pa.uint64()))
 
 
-def _judged(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> Iterator[pa.Table]:
+def _judged(job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table) -> Iterator[pa.Table]:
     """The documents of a task with the columns of their verdicts, a row group at a time."""
-    verdicts = _verdicts(job, files, manifest, final_round)
     docs = pq.ParquetFile(files.local(manifest, "docs"))
     start = 0
     for number in range(docs.num_row_groups):
@@ -93,7 +96,7 @@ def _judged(job: Job, files: Files, manifest: dict[str, Any], final_round: int) 
 def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> pa.Table:
     """A row for each document of a task: split, part, position; step, reason, duplicate_of, similarity if removed."""
     assigned = manifests(job.output, f"assign-{final_round}")
-    refined = documents(job)
+    refined = compared(job)
     group = (
         int(np.searchsorted(group_starts(refined), np.uint64(manifest["index"]) << np.uint64(DOC_BITS), "right")) - 1
     )

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from dedup.minhash import Bands, choose_bands
 from filters.registry import nearest
 from pipeline.errors import RecipeError
-from pipeline.recipe import Model, letter
+from pipeline.recipe import Model, Texts, letter
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
@@ -76,6 +76,7 @@ class MinHash(Model):
     rows: int | None = Field(default=None, ge=1)
     shingle: int = Field(default=5, ge=1)
     seed: int = 1
+    against: Texts = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _both(self) -> MinHash:

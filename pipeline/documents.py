@@ -53,17 +53,24 @@ def docs_schema(refine: dict[str, Any]) -> pa.Schema:
 
 @dataclass
 class DocumentFiles:
-    """Writer of the three files of one task, batch by batch. `part` is the refine part of a job."""
+    """Writer of the three files of one task, batch by batch. `part` is the refine part of a job; without `texts` there
+    are no docs, with `heldout` features carry that column."""
 
     part: dict[str, Any]
     attempt: Attempt
     prefix: str
+    texts: bool = True
+    heldout: bool = False
     shingles: int = 0
     open: dict[str, tuple[Output, SteadyWriter]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._add("docs", "docs.parquet", docs_schema(self.part), "parquet", "text")
-        self._add("features", "features.arrow", features_schema(self.part), "arrow", None)
+        if self.texts:
+            self._add("docs", "docs.parquet", docs_schema(self.part), "parquet", "text")
+        self._schema = features_schema(self.part)
+        if self.heldout:
+            self._schema = self._schema.append(pa.field("heldout", pa.bool_()))
+        self._add("features", "features.arrow", self._schema, "arrow", None)
         if self.part["minhash"]:
             self._shingles = self.attempt.create("shingles", f"{self.prefix}.shingles.u64")
             self._shingles_file = open(self._shingles.temp, "wb")  # noqa: SIM115 (closed in close())
@@ -75,7 +82,8 @@ class DocumentFiles:
     def write(self, table: pa.Table) -> None:
         """Appends documents (with _shard and _record) and their features."""
         features = self._features(table)
-        self.open["docs"][1].write(with_signals(table, self.part["signals"]))
+        if self.texts:
+            self.open["docs"][1].write(with_signals(table, self.part["signals"]))
         self.open["features"][1].write(features)
 
     def _features(self, table: pa.Table) -> pa.Table:
@@ -93,7 +101,7 @@ class DocumentFiles:
         table = set_column(table, "bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
         if self.part["minhash"]:
             table = self._sketched(table)
-        return conform(table, features_schema(self.part))
+        return conform(table, self._schema)
 
     def _sketched(self, table: pa.Table) -> pa.Table:
         sketch = self.part["minhash"]

@@ -50,12 +50,13 @@ def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
 
 
 def groups(refined: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Manifests of document files in groups of neighbours, in task order."""
+    """Manifests of document files in groups of neighbours, in task order; old documents apart (`pipeline.older`)."""
     result: list[list[dict[str, Any]]] = []
     docs = 0
     for manifest in refined:
         rows = output_rows(manifest, "docs")
-        if not result or len(result[-1]) == GROUP or docs + rows > GROUP_DOCS:
+        full = not result or len(result[-1]) == GROUP or docs + rows > GROUP_DOCS
+        if full or result[-1][0]["stage"] != manifest["stage"]:
             result.append([])
             docs = 0
         result[-1].append(manifest)

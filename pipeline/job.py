@@ -46,6 +46,7 @@ class Job:
     publish: dict[str, Any]
     batch_size: int = 1000
     memory: int = 2 * 10**9
+    older: list[dict[str, Any]] = field(default_factory=list)
     limit: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +56,8 @@ class Job:
 
     def parts(self) -> dict[str, Any]:
         """What the output depends on, besides the input."""
-        return {"refine": self.refine, "near": self.near, "publish": self.publish}
+        older = [[entry["path"], entry["identity"]] for entry in self.older]
+        return {"refine": self.refine, "near": self.near, "older": older, "publish": self.publish}
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
@@ -87,6 +89,7 @@ def resolve(recipe: Recipe, source: Source) -> Job:
         publish=_publish_part(recipe),
         batch_size=recipe.run.batch_size,
         memory=recipe.run.memory,
+        older=_older(steps, source),
         recipe=_as_written(source),
     )
 
@@ -153,6 +156,19 @@ def _near_part(steps: Steps) -> dict[str, Any]:
     return {"names": steps.names, "keep": steps.keep, "threshold": steps.minhash.threshold if steps.minhash else None}
 
 
+def _older(steps: Steps, source: Source) -> list[dict[str, Any]]:
+    from pipeline.older import find_older
+
+    sketch = _sketch(steps)
+    if steps.minhash is None or sketch is None:
+        return []
+    number = int(steps.names["minhash"][:2]) - 1
+    try:
+        return [find_older(_absolute(path), sketch) for path in steps.minhash.against]
+    except InputError as error:
+        raise InputError(f"{source.where(('steps', number))}: against: {error}") from None
+
+
 def _publish_part(recipe: Recipe) -> dict[str, Any]:
     output = recipe.output
     return {
@@ -162,6 +178,7 @@ def _publish_part(recipe: Recipe) -> dict[str, Any]:
         "shares": list(output.split.values()),
         "shuffle": output.shuffle,
         "seed": output.seed,
+        "index": output.index,
     }
 
 

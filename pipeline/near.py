@@ -18,9 +18,9 @@ import pyarrow.ipc
 
 from dedup.candidates import candidate_pairs, represent, twins
 from pipeline.commit import Attempt
-from pipeline.documents import documents
 from pipeline.groups import groups, numbers, partitions
 from pipeline.job import Job
+from pipeline.older import compared, first_number
 from pipeline.policy import ranks
 from pipeline.sets import Documents
 from pipeline.stage_files import Files, manifests, opened
@@ -36,7 +36,7 @@ BAND_ROWS = 4 << 20
 
 def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Deals the hashes of one group of document files into partitions."""
-    refined = documents(job)
+    refined = compared(job)
     bands = job.refine["minhash"]["bands"] if job.refine["minhash"] else 0
     prefix = f".work/band/{task['index']:06d}"
     with opened(job.output) as files:
@@ -114,7 +114,7 @@ class _Dealer:
 def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Candidate pairs of one partition, verified by the true similarity of their shingle sets."""
     prefix = f".work/match/{task['index']:06d}"
-    banded, count = manifests(job.output, "band"), partitions(job, documents(job))
+    banded, count = manifests(job.output, "band"), partitions(job, compared(job))
     with opened(job.output) as files:
         rows = {name: _partition(files, banded, name, task["index"], count) for name in ("texts", "keys")}
         same, repeated = twins(*rows["texts"]), twins(*rows["keys"])
@@ -145,7 +145,9 @@ def _match_bands(
     """Writes edges and loose pairs of a partition, adds to its counts; returns all pairs."""
     threshold = job.near["threshold"]
     hashes, text, docs = rows
-    found = candidate_pairs(hashes, text, docs)
+    found, older = candidate_pairs(hashes, text, docs), first_number(job)
+    found.pairs = found.pairs[found.pairs[:, 0] < older]  # two old documents are both published: nothing to decide
+    found.big = [group for group in found.big if (group < older).any()]
     edges = [verified(sets, found.pairs[:, 0], found.pairs[:, 1], threshold)]
     loose: list[np.ndarray] = [np.empty((0, 2), dtype=np.uint64)]
     counts["compared"] += len(found.pairs)
@@ -159,6 +161,7 @@ def _match_bands(
         counts["compared"] += result.compared
         counts["uncompared"] += result.uncompared
     pairs, similarities = unique_pairs(np.concatenate([e[0] for e in edges]), np.concatenate([e[1] for e in edges]))
+    pairs, similarities = pairs[pairs[:, 0] < older], similarities[pairs[:, 0] < older]
     write_table(attempt, "edges", f"{prefix}.edges.arrow", EDGES, [pairs[:, 0], pairs[:, 1], similarities])
     apart = np.concatenate(loose)
     write_table(attempt, "loose", f"{prefix}.loose.arrow", PAIRS, [apart[:, 0], apart[:, 1]])

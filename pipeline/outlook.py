@@ -31,7 +31,7 @@ def outlook(job: Job) -> dict[str, Any]:
         "steps": [_step(step) for step in job.refine["steps"]]
         + [f"{name}  {_dedup(job, kind)}" for kind, name in job.near["names"].items()],
         "stages": {
-            "refine": {"tasks": len(bundles(job)), "done": done},
+            "refine": {"tasks": len(bundles(job.shards)), "done": done},
             **{stage: _begun(job, stage) for stage in LATER},
         },
         "recall": [

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.documents import documents
 from pipeline.groups import groups, partitions
 from pipeline.job import Job, code_version, fingerprint
+from pipeline.older import compared
 from pipeline.probe import heldout_chunks
 from pipeline.stage_files import manifests
 
@@ -21,11 +22,11 @@ BUNDLE_FILES = 64
 """Small input files share a refine task up to this much: a task costs 20 ms to schedule and should last seconds."""
 
 
-def bundles(job: Job) -> list[list[dict[str, Any]]]:
-    """Input shards in the groups that make a refine task; depends on the input alone."""
+def bundles(shards: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Shards in the groups that make a refine task; depends on the input alone."""
     result: list[list[dict[str, Any]]] = []
     size = 0
-    for shard in job.shards:
+    for shard in shards:
         full = not result or size + shard["size"] > BUNDLE_BYTES or len(result[-1]) == BUNDLE_FILES
         if full or result[-1][0]["input"] != shard["input"]:
             result.append([])
@@ -41,21 +42,23 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
     this_round = int(round_text or 0)
     bodies: list[dict[str, Any]]
     if kind == "refine":
-        bodies = [{"shards": bundle} for bundle in bundles(job)]
+        bodies = [{"shards": bundle} for bundle in bundles(job.shards)]
+    elif kind == "index":
+        bodies = [{"shards": bundle} for bundle in bundles([s for e in job.older for s in e.get("shards", [])])]
     elif kind == "resolve":
         bodies = [{"round": this_round}]
     elif kind == "assign":
-        bodies = [{"round": this_round} for _ in groups(documents(job))]
+        bodies = [{"round": this_round} for _ in groups(compared(job))]
     elif kind == "probe":
         bodies = [
             {"round": this_round, "held": held, "group": group}
-            for held in heldout_chunks(job, this_round)
-            for group in range(len(groups(documents(job))))
+            for held, found in heldout_chunks(job, this_round)
+            for group in found
         ]
     elif kind == "band":
-        bodies = [{} for _ in groups(documents(job))]
+        bodies = [{} for _ in groups(compared(job))]
     elif kind == "match":
-        bodies = [{} for _ in range(partitions(job, documents(job)))]
+        bodies = [{} for _ in range(partitions(job, compared(job)))]
     elif kind == "deal":
         bodies = [{"round": this_round} for _ in documents(job)]
     else:
@@ -80,10 +83,11 @@ def final_splits(job: Job, final_round: int) -> dict[str, Any]:
 
 PARTS = {
     "refine": ("refine",),
-    "band": ("refine",),
-    "match": ("refine", "near"),
-    "probe": ("refine", "near"),
-    "resolve": ("refine", "near"),
+    "index": ("refine", "older"),
+    "band": ("refine", "older"),
+    "match": ("refine", "near", "older"),
+    "probe": ("refine", "near", "older"),
+    "resolve": ("refine", "near", "older"),
 }
 
 
@@ -91,7 +95,7 @@ def _spec(job: Job, stage: str, index: int, body: dict[str, Any], upstream: list
     parts = {
         name: part
         for name, part in job.parts().items()
-        if name in PARTS.get(stage.split("-")[0], ("refine", "near", "publish"))
+        if name in PARTS.get(stage.split("-")[0], ("refine", "near", "older", "publish"))
     }
     identity = [stage, index, code_version(), parts, body, upstream, job.limit]
     return {"stage": stage, "task": fingerprint(identity), "index": index, "output": job.output, **body}

@@ -14,10 +14,10 @@ import numpy as np
 
 from dedup.join import HeldoutIndex
 from pipeline.commit import Attempt
-from pipeline.documents import documents
 from pipeline.groups import groups, numbers
 from pipeline.job import Job
 from pipeline.near import EDGES, unique_pairs, write_nodes, write_table
+from pipeline.older import STAGE, compared, first_number
 from pipeline.sets import Documents
 from pipeline.stage_files import Files, manifests, opened
 
@@ -25,8 +25,15 @@ BLOCK = 2048
 """Documents probed at a time."""
 
 
-def heldout_chunks(job: Job, this_round: int) -> list[list[int]]:
-    """Groups whose held-out documents of a round are probed together: their shingles take a quarter of the memory."""
+def heldout_chunks(job: Job, this_round: int) -> list[tuple[list[int], list[int]]]:
+    """(groups whose held-out documents of a round are probed together, groups they are compared with): the shingles of
+    the first take a quarter of the memory. Old documents are compared with new ones only."""
+    members = groups(compared(job))
+    own = [number for number, group in enumerate(members) if group[0]["stage"] != STAGE]
+    return [(chunk, list(range(len(members))) if set(chunk) & set(own) else own) for chunk in _chunks(job, this_round)]
+
+
+def _chunks(job: Job, this_round: int) -> list[list[int]]:
     chunks: list[list[int]] = []
     held = 0
     for manifest in manifests(job.output, f"assign-{this_round}"):
@@ -49,12 +56,13 @@ def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         docs, offsets, values = _heldout(job, files, task)
         index = HeldoutIndex(offsets, values, job.near["threshold"])
         sets = Documents(job, files)
-        for manifest in groups(documents(job))[task["group"]]:
+        older = first_number(job)
+        for manifest in groups(compared(job))[task["group"]]:
             owner = manifest["index"]
             for first, shard_offsets, shingles in _blocks(sets.offsets(owner), sets.shingles(owner)):
                 left, right, similarity = index.probe(shard_offsets, shingles)
                 others = numbers(owner, first, len(shard_offsets) - 1)[right]
-                distinct = docs[left] != others
+                distinct = (docs[left] != others) & (np.minimum(docs[left], others) < older)
                 pairs.append(np.stack([docs[left][distinct], others[distinct]], axis=1))
                 similarities.append(similarity[distinct])
         found, values_out = unique_pairs(np.concatenate(pairs), np.concatenate(similarities))

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 WHAT = {
     "refine": "reading and cleaning",
     "band": "dealing hashes",
+    "index": "reading earlier corpora",
     "match": "comparing candidates",
     "resolve": "choosing survivors",
     "assign": "dealing sides",

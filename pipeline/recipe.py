@@ -72,6 +72,7 @@ class Output(Model):
     seed: int = 0
     signals: Literal["all"] | list[str] = Field(default_factory=list)
     rejected_text: bool = False
+    index: bool = False
 
     @field_validator("split")
     @classmethod

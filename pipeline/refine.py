@@ -168,9 +168,9 @@ def batches(job: Job, shard: dict[str, Any]) -> Iterator[tuple[pa.Table, list[di
                 return
 
 
-def records(job: Job, shard: dict[str, Any]) -> Iterator[Batch]:
-    """What the readers find in one shard."""
-    entry = job.refine["inputs"][shard["input"]]
+def records(job: Job, shard: dict[str, Any], ours: bool = False) -> Iterator[Batch]:
+    """What the readers find in one shard. `ours`: it was written by gristmill, so its columns are known."""
+    entry: dict[str, Any] = {"dataset": None} if ours else job.refine["inputs"][shard["input"]]
     columns = Columns(**{key: value for key, value in entry.items() if key != "dataset"})
     source = entry["dataset"] or default_source(shard["path"])
     rows = min(job.batch_size, job.limit or job.batch_size)

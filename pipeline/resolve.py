@@ -23,9 +23,9 @@ import pyarrow.ipc
 
 from dedup.decide import Decisions, Graph, decide
 from pipeline.commit import Attempt
-from pipeline.documents import documents
 from pipeline.groups import group_starts
 from pipeline.job import Job
+from pipeline.older import compared
 from pipeline.stage_files import Files, manifests, opened
 
 DECISIONS = pa.schema(
@@ -51,7 +51,7 @@ def resolve(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     clusters = _Largest()
     with opened(job.output) as files, ExitStack() as stack:
         graph = _graph(job, files, task["round"])
-        starts = group_starts(documents(job))
+        starts = group_starts(compared(job))
         decisions = _Grouped(stack, attempt, "decisions", prefix, DECISIONS, starts)
         wanted = _Grouped(stack, attempt, "wanted", prefix, WANTED, starts)
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="gristmill-resolve-"))

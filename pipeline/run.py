@@ -18,6 +18,7 @@ from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
 from pipeline.job import Job, fingerprint
 from pipeline.lease import Lease
+from pipeline.older import write_index_manifest
 from pipeline.plan import final_splits, stage_tasks
 from pipeline.recipe import Run
 from pipeline.stage_files import manifests, stage_path
@@ -67,6 +68,20 @@ def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool
         if not settings.keep_work:
             sweep(job)
     return Outcome(manifest, time.perf_counter() - started, resumed=state == "resumed", stage_seconds=driver.seconds)
+
+
+def make_index(job: Job, settings: Run, engine: Engine, reporter: Reporter) -> dict[str, int]:
+    """Makes the index that a job of `pipeline.older.index_job` asks for, or goes on making it. Returns its counts."""
+    with Lease(job.output):
+        claim(job)
+        driver = _Driver(job, settings, engine, reporter)
+        driver.stage("index", [])
+        found = manifests(job.output, "index")
+        named = [{o["name"]: o for o in manifest["outputs"]} for manifest in found]
+        parts = [[outputs["features"], outputs["shingles"]] for outputs in named]
+        write_index_manifest(job.output, job.refine["minhash"], parts)
+        storage.delete_tree(job.work)
+    return {name: sum(manifest["counts"][name] for manifest in found) for name in ("rows", "quarantined")}
 
 
 # -- whose folder it is ----------------------------------------------------------------------------
@@ -129,7 +144,11 @@ def _mixed(job: Job, changed: list[str]) -> str:
         "input": "everything is done again",
         "limit": "everything is done again",
     }
-    first |= {"near": "all from match on is done again", "publish": "all from resolve on is done again"}
+    first |= {
+        "older": "all from band on is done again",
+        "near": "all from match on is done again",
+        "publish": "all from resolve on is done again",
+    }
     hit = {line.split(".")[0].split(":")[0] for line in changed}
     effect = next(text for part, text in first.items() if part in hit)
     done = "holds a finished corpus" if corpus_manifest(job.output) else "holds an unfinished run"
@@ -155,7 +174,7 @@ def clear(output: str) -> None:
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
     for name in ("manifest.json", "README.md"):
         storage.delete(storage.join(output, name))
-    for folder in (*old["publish"]["splits"], "rejected", "quarantine", ".work/manifests", ".work/stages"):
+    for folder in (*old["publish"]["splits"], "rejected", "quarantine", "index", ".work/manifests", ".work/stages"):
         storage.delete_tree(storage.join(output, folder))
     _sweep_stages(output)
     storage.delete(job_path(output))
@@ -176,6 +195,8 @@ class _Driver:
     def stages(self) -> int:
         """Runs every stage; returns the number of the last resolve round."""
         refined = self.stage("refine", [])
+        older = [self.stage("index", [])] if any("shards" in entry for entry in self.job.older) else []
+        refined = fingerprint([refined, *older]) if older else refined
         banded = self.stage("band", [refined])
         matched = self.stage("match", [refined, banded])
         found, number = [refined, matched], 0
@@ -250,9 +271,21 @@ class _Driver:
 def finish(job: Job, final_round: int) -> dict[str, Any]:
     """Proves the account and writes README.md and, last, manifest.json."""
     manifest = summary(job, final_round)
+    if job.publish["index"] and job.refine["minhash"]:
+        _write_index(job)
     write_card(job, manifest)
     write_manifest(job, manifest)
     return manifest
+
+
+def _write_index(job: Job) -> None:
+    """index/manifest.json, so that later runs can be compared with this one."""
+    named = [
+        {o["name"]: {**o, "path": o["path"].removeprefix("index/")} for o in m["outputs"]}
+        for m in manifests(job.output, "deal")
+    ]
+    parts = [[outputs["index_features"], outputs["index_shingles"]] for outputs in named]
+    write_index_manifest(storage.join(job.output, "index"), job.refine["minhash"], parts)
 
 
 def summary(job: Job, final_round: int) -> dict[str, Any]:
@@ -317,7 +350,7 @@ def sweep(job: Job) -> None:
 
 
 def _sweep_stages(output: str) -> None:
-    for folder in ("refine", "band", "match", "deal", "tmp", "attempts"):
+    for folder in ("refine", "index", "band", "match", "deal", "tmp", "attempts"):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

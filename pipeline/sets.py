@@ -11,9 +11,9 @@ from dedup.candidates import Similar
 from dedup.columns import frozen
 from dedup.similarity import jaccards
 from kernels.gather import copy_rows
-from pipeline.documents import documents
 from pipeline.groups import owners, rows_of
 from pipeline.job import Job
+from pipeline.older import STAGE, compared
 from pipeline.policy import order_words, policy_columns, word_count
 from pipeline.stage_files import Files
 
@@ -25,7 +25,7 @@ class Documents:
     """Features and shingles of all tasks, memory-mapped, each opened when first needed."""
 
     def __init__(self, job: Job, files: Files) -> None:
-        self._manifests = {manifest["index"]: manifest for manifest in documents(job)}
+        self._manifests = {manifest["index"]: manifest for manifest in compared(job)}
         self._files = files
         self._keep = job.near["keep"]
         self._features: dict[int, pa.Table] = {}
@@ -71,11 +71,13 @@ class Documents:
     def words(self, docs: np.ndarray) -> np.ndarray:
         """Order words of `docs` (ascending) under the keep policy (see `pipeline.policy`): uint64, a row each."""
         names = ["key0", "key1", *policy_columns(self._keep)]
-        words = np.empty((len(docs), word_count(self._keep)), np.uint64)
+        words = np.zeros((len(docs), word_count(self._keep) + 1), np.uint64)  # the first: old documents before new ones
         for index, part in _runs(docs):
-            words[part] = order_words(
-                self._keep, self.features(index).select(names).take(pa.array(rows_of(docs[part])))
-            )
+            features = self.features(index)
+            for name in set(names) - set(features.schema.names):  # an index knows no signals
+                features = features.append_column(name, pa.nulls(len(features), pa.float64()))
+            words[part, 0] = self._manifests[index]["stage"] != STAGE
+            words[part, 1:] = order_words(self._keep, features.select(names).take(pa.array(rows_of(docs[part]))))
         return words
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:

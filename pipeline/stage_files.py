@@ -41,7 +41,7 @@ def output_path(root: str, manifest: dict[str, Any], name: str) -> str | None:
     """Full path of a task's output by its name, None where it has none."""
     for output in manifest["outputs"]:
         if output["name"] == name:
-            return storage.join(root, output["path"])
+            return storage.join(manifest.get("root", root), output["path"])
     return None
 
 

@@ -21,6 +21,7 @@ from pipeline.commit import Attempt, attempt, read_manifest
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
 from pipeline.job import Job
+from pipeline.older import index
 from pipeline.probe import probe
 from pipeline.refine import refine
 from pipeline.resolve import resolve
@@ -29,6 +30,7 @@ Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
 
 STAGES: dict[str, Stage] = {
     "refine": refine,
+    "index": index,
     "band": near.band,
     "match": near.match,
     "resolve": resolve,
