@@ -63,6 +63,9 @@ def run(
         bool,
         typer.Option("--fresh", help="Start over: remove what an earlier run of gristmill left in the output folder."),
     ] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on although a source loses most of its documents to dedup.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     json_: JsonOption = False,
 ) -> None:
@@ -73,6 +76,7 @@ def run(
     from pipeline.run import run as drive
 
     extra = [("run.engine", engine), ("run.address", address), ("run.workers", workers)]
+    extra += [("run.max_source_loss", 1)] if accept_loss else []
     job, settings = prepare(recipe, _assignments(input, output, set_, extra))
     shown = settings.output.path
     with _interruptible(shown):

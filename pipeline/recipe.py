@@ -99,6 +99,7 @@ class Run(Model):
     memory: Annotated[Bytes, Field(ge=64 * 10**6)] = 2 * 10**9
     attempts: int = Field(default=3, ge=1)
     max_quarantined: float = Field(default=0.0, ge=0, le=1)
+    max_source_loss: float = Field(default=0.5, gt=0, le=1)
     keep_work: bool = False
 
 

@@ -16,6 +16,7 @@ from pipeline.card import write_card, write_manifest
 from pipeline.commit import finished, read_manifest
 from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
+from pipeline.guard import guard, source_losses
 from pipeline.job import Job, fingerprint
 from pipeline.lease import Lease
 from pipeline.older import write_index_manifest
@@ -207,6 +208,8 @@ class _Driver:
                 break
             found = [*found, self.stage(f"probe-{number}", [refined, assigned])]
             number += 1
+        if self.settings.max_source_loss < 1:
+            guard(self.job, number, self.settings.max_source_loss)
         dealt = self.stage(f"deal-{number}", [refined, assigned])
         self.stage(f"publish-{number}", [dealt])
         return number
@@ -326,6 +329,8 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
             "pairs_left_uncompared": sum(m["uncompared"] for m in matched), "split_probes": sum(probes),
             "repeated_ids": sum(m["repeated_ids"] for m in matched),
             "documents_in_pairs": resolved["docs"], "clusters": resolved["clusters"],
+            "largest_clusters": [size for _, size in resolved["largest"][:5]],
+            "sources": {name: {"documents": docs, "removed": gone} for name, (docs, gone) in source_losses(job, final_round).items()},
         },
         "recipe": job.recipe,
         "steps": [*(step["name"] for step in job.refine["steps"]), *job.near["names"].values()],

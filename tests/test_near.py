@@ -24,7 +24,7 @@ input: {{paths: '{path}'}}
 steps:
   - dedup: {{minhash: {{threshold: {threshold}{more}}}}}
 output: {{path: '{out}', split: {split}}}
-run: {{engine: local}}
+run: {{engine: local, max_source_loss: 1}}
 """
 
 
