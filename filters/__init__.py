@@ -23,6 +23,7 @@ BUILTIN = (
     "filters.signals.fineweb",
     "filters.signals.chinese",
     "filters.signals.stop_words",
+    "filters.signals.flagged",
     "filters.lines",
     "filters.refinedweb",
     "filters.unicode",

@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from filters.registry import edit
+from filters.counts import in_lines
+from filters.registry import edit, signal
 from filters.rows import pattern_of, plain, put_rows
-from filters.texts import Texts
+from filters.texts import Texts, ratio
 
+SOURCE = "this project; the rules are in configs/lines/web.yaml"
 LINES = Path(__file__).resolve().parent.parent / "configs" / "lines"
 LONGEST = 100  # characters of a line that is looked at: beyond that a sentence has more to say
 ORNAMENTS = "-–—=*•·|>»›→▶►▼↓↑★☆◆■●~_\ufeff\u200b"
@@ -49,7 +51,7 @@ def bare(line: str) -> str:
     return line
 
 
-@edit(source="this project; the rules are in configs/lines/web.yaml")
+@edit(source=SOURCE)
 def boilerplate_lines(texts: Texts, *, patterns: Literal["web", "none"] = "web", extra: Sequence[str] = ()) -> pa.Array:
     """Take out lines that are nothing but advert, cookie notice, subscription, QR code, paywall or copyright notice.
 
@@ -59,22 +61,38 @@ def boilerplate_lines(texts: Texts, *, patterns: Literal["web", "none"] = "web",
     """
     rules = load_line_rules(patterns) if patterns != "none" else ()
     own = [pattern_of(each, "boilerplate_lines: extra") for each in extra]
-    if not rules and not own:
-        return plain(texts)
-    found = f"(?i:{'|'.join(re.escape(word) for rule in rules for word in rule.find)})"
-    whole = re.compile("|".join(f"(?:{each})" for each in (*(rule.pattern for rule in rules), *own)), re.IGNORECASE)
-    fits = functools.partial(_fits, whole)
     array = plain(texts)
-    rows = _candidates(array, None if own else found)
-    lines = pc.split_pattern(array.take(pa.array(rows)), "\n")
-    flat, begins = lines.values, lines.offsets.to_numpy()
-    at = _candidates(flat, None if own else found)
-    gone = at[[fits(line) for line in flat.take(pa.array(at)).to_pylist()]]
+    if not rules and not own:
+        return array
+    flat, begins, gone, rows = _fitting_lines(array, rules, own)
     stays = np.ones(len(flat), bool)
     stays[gone] = False
     touched = np.unique(np.searchsorted(begins, gone, side="right") - 1)
     left = [_join(flat, stays, begins[row], begins[row + 1]) for row in touched]
     return put_rows(array, rows[touched], left)
+
+
+@signal(family="plain", source=SOURCE)
+def advert_line_ratio(texts: Texts) -> np.ndarray:
+    """Lines that the edit boilerplate_lines takes out / lines that are not blank."""
+    _, begins, gone, rows = _fitting_lines(plain(texts), load_line_rules("web"), [])
+    counts = np.zeros(len(texts), np.int64)
+    np.add.at(counts, rows[np.searchsorted(begins, gone, side="right") - 1], 1)
+    return ratio(counts, texts.once(in_lines)["filled_rows"])
+
+
+def _fitting_lines(
+    array: pa.Array, rules: Sequence[LineRule], own: Sequence[str]
+) -> tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]:
+    """Lines of the texts that may have one to take out; where each of these texts begins in them (and behind the last); the numbers of
+    the lines to take out; the rows of the texts."""
+    found = f"(?i:{'|'.join(re.escape(word) for rule in rules for word in rule.find)})"
+    whole = re.compile("|".join(f"(?:{each})" for each in (*(rule.pattern for rule in rules), *own)), re.IGNORECASE)
+    rows = _candidates(array, None if own else found)
+    lines = pc.split_pattern(array.take(pa.array(rows)), "\n")
+    at = _candidates(lines.values, None if own else found)
+    fits = [_fits(whole, line) for line in lines.values.take(pa.array(at)).to_pylist()]
+    return lines.values, lines.offsets.to_numpy(), at[fits], rows
 
 
 def _candidates(array: pa.Array, expression: str | None) -> np.ndarray:

@@ -107,7 +107,8 @@ def code_version() -> str:
     for room in ("pipeline", "filters", "dedup", "kernels"):
         for file in sorted((HOME / room).rglob("*.py")):
             digest.update(file.relative_to(HOME).as_posix().encode() + b"\0" + file.read_bytes())
-    for file in sorted((HOME / "configs" / "lines").glob("*.yaml")):
+    data = [*(HOME / "configs" / "lines").glob("*.yaml"), *(HOME / "configs" / "flagged").glob("*.txt")]
+    for file in sorted(data):
         digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
 

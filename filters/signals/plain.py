@@ -91,14 +91,3 @@ def byte_entropy(texts: Texts) -> np.ndarray:
         shares = counts[counts > 0] / max(end - start, 1)
         found[row] = abs(np.sum(shares * np.log2(shares)))
     return found
-
-
-@signal(family="plain", source="this project; the rules are in configs/lines/web.yaml")
-def advert_line_ratio(texts: Texts) -> np.ndarray:
-    """Lines that the edit boilerplate_lines takes out / lines with text."""
-    from filters.boilerplate import boilerplate_lines
-
-    before = [sum(bool(line.strip()) for line in text.split("\n")) for text in texts.strings]
-    left = boilerplate_lines(texts).to_pylist()
-    after = [sum(bool(line.strip()) for line in (text or "").split("\n")) for text in left]
-    return ratio(np.array(before, np.int64) - np.array(after, np.int64), np.array(before, np.int64))
