@@ -24,6 +24,7 @@ BUILTIN = (
     "filters.signals.chinese",
     "filters.signals.stop_words",
     "filters.signals.flagged",
+    "filters.paragraphs",
     "filters.lines",
     "filters.refinedweb",
     "filters.unicode",

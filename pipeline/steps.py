@@ -159,11 +159,14 @@ def _edit(name: str, options: Any, prefix: str, where: dict[str, list[str]], pat
             source, (*path, name), f"unknown edit '{name}'{nearest(name, known)} (known: {', '.join(sorted(known))})"
         )
     checked = _options(known[name].function, options or {}, (*path, name), source)
+    model: dict[str, str] = {}
     try:
         known[name].function(filters.Texts(pa.array([], pa.large_string())), **checked)  # what is wrong shows now
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         raise _error(source, (*path, name), str(error)) from None
-    return RowStep(f"{prefix}.{name}", "edit", {"edit": name, "options": checked}, where)
+    if checked.get("model"):
+        model = {"model_sha256": hashlib.sha256(Path(checked["model"]).read_bytes()).hexdigest()}
+    return RowStep(f"{prefix}.{name}", "edit", {"edit": name, "options": checked, **model}, where)
 
 
 def _keeps(
@@ -288,7 +291,7 @@ def _options_model(function: Callable[..., Any]) -> type[Any]:
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            kind = Texts if hints[name] == list[str] else hints[name]
+            kind = {list[str]: Texts, list[str] | None: Texts | None}.get(hints[name], hints[name])
             # `in` and `with` are words of Python: the parameter carries a trailing underscore
             fields[name] = (kind, Field(default, alias=name.rstrip("_")) if name.endswith("_") else default)
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
@@ -298,6 +301,8 @@ def measures(step: RowStep) -> list[str]:
     """Names of the signals that a step measures."""
     if step.kind == "rules":
         return [rule[0] for rule in step.options["rules"]]
+    if step.kind == "language":
+        return ["second_language_score"] if step.options["second"] else []
     return [step.options["name"]] if step.kind == "classifier" else []
 
 
