@@ -45,7 +45,7 @@ _BEFORE = re.compile(
     r"(?:\b(?:tele)?phones?\b|\btel\b|\bmobile\b|\bcell\b|\bfax\b|\bdesk\s?:|\bhotline\b|\bwhatsapp\b|\bsms\b"
     r"|\b(?:call|dial|ring|text|reach|contact|messages?|answer(?:ing)?)\b(?:[ ]\w+){0,2}?[ ](?:at|on|to|me|us|him|her|them)\b"
     r"|\b(?:call|dial)\b|\bt[ée]l[ée]?(?:phone|fono)?\b|\btelefono?\b|\bhandy\b|电话|手机|座机|热线|传真|联系方式|拨打|致电|電話|手機|携帯)"
-    r"(?:[ ](?:number|no|nr|num|is|us|me|at|on|now|phone|desk))*(?:号码?|號碼?|番号|是|为)?[\s.:：#=|,()\-]{0,6}$",
+    r"(?:\.?[ ](?:number|no|nr|num|is|us|me|at|on|now|phone|desk))*(?:号码?|號碼?|番号|是|为)?[\s.:：#=|,()\-]{0,6}$",
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"[ \-]?\(?(?:office|fax|mobile|cell|home|work|tel)\b", re.IGNORECASE)
@@ -55,7 +55,7 @@ _DATE = re.compile(
     r"|(?:19|20)[0-9][0-9] ?[\-\u2010-\u2013/] ?(?:19|20)[0-9][0-9](?![0-9]))"
 )
 _SSN = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
-_NUMBER_OF = re.compile(r"(?:ISBN|ISSN|EAN|DOI|ID|No|order|invoice|订单|编号)[\-\w]{0,3}[\s:.#：]{0,3}$", re.IGNORECASE)
+_NUMBER_OF = re.compile(r"(?<![A-Za-z])(?:ISBN|ISSN|EAN|DOI|ID|No|order|invoice|订单|编号)[\-\w]{0,3}[\s:.#：]{0,3}$", re.IGNORECASE)
 
 E164_DIGITS = range(8, 16)
 CONTEXT_CHARS = 48
@@ -91,7 +91,9 @@ def _is_phone(text: str, number: str, start: int) -> bool:
         return False
     if _SSN.fullmatch(number) or _DATE.match(number):
         return False
-    return not _NUMBER_OF.search(text, max(0, start - 16), start)
+    if not _NUMBER_OF.search(text, max(0, start - 16), start):
+        return True
+    return bool(_BEFORE.search(text[max(0, start - CONTEXT_CHARS) : start]))  # "Tel. No.: +44 ..."
 
 
 def _by_context(text: str, start: int, end: int) -> list[tuple[int, int]]:
