@@ -55,7 +55,9 @@ _DATE = re.compile(
     r"|(?:19|20)[0-9][0-9] ?[\-\u2010-\u2013/] ?(?:19|20)[0-9][0-9](?![0-9]))"
 )
 _SSN = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
-_NUMBER_OF = re.compile(r"(?<![A-Za-z])(?:ISBN|ISSN|EAN|DOI|ID|No|order|invoice|订单|编号)[\-\w]{0,3}[\s:.#：]{0,3}$", re.IGNORECASE)
+_NUMBER_OF = re.compile(
+    r"(?<![A-Za-z])(?:ISBN|ISSN|EAN|DOI|ID|No|order|invoice|订单|编号)[\-\w]{0,3}[\s:.#：]{0,3}$", re.IGNORECASE
+)
 
 E164_DIGITS = range(8, 16)
 CONTEXT_CHARS = 48

@@ -1,8 +1,10 @@
 """The edits: their cases, empty and one-character texts, twice over, and what a wrong option says."""
 
 import json
+import math
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters import EDITS, Texts, load_builtin
+from filters import EDITS, SIGNALS, Texts, load_builtin
 from filters.boilerplate import LONGEST, bare, load_line_rules
 from filters.chinese import _converter
 
@@ -197,3 +199,24 @@ def test_entropy_and_advert_lines():
     texts = filters.Texts(pa.array(["", "aaaa", "abab", "abcd", "Text.\nAll rights reserved.\n\nMore text."]))
     assert filters.SIGNALS["byte_entropy"].function(texts).tolist()[:4] == [0.0, 0.0, 1.0, 2.0]
     assert filters.SIGNALS["advert_line_ratio"].function(texts).tolist() == [0, 0, 0, 0, pytest.approx(1 / 3)]
+
+
+@given(st.lists(TEXT | st.binary(max_size=30).map(lambda raw: raw.decode("latin-1")), max_size=4))
+def test_entropy_has_a_plain_twin(texts):
+    found = SIGNALS["byte_entropy"].function(Texts(pa.array(texts, pa.large_string()))).tolist()
+    for text, value in zip(texts, found, strict=True):
+        shares = [count / len(text.encode()) for count in Counter(text.encode()).values()]
+        assert value == pytest.approx(-sum(share * math.log2(share) for share in shares), abs=1e-12)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["广告", " Read more »", "A line.", "", " ", "x"]), max_size=6).map("\n".join),
+        max_size=4,
+    )
+)
+def test_advert_lines_have_a_plain_twin(texts):
+    found = SIGNALS["advert_line_ratio"].function(Texts(pa.array(texts, pa.large_string()))).tolist()
+    for text, left, value in zip(texts, run("boilerplate_lines", texts), found, strict=True):
+        before, after = (sum(bool(line.strip()) for line in each.split("\n")) for each in (text, left))
+        assert value == (pytest.approx((before - after) / before) if before else 0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from cases_files import cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,7 @@ def test_values():
     filters.load_builtin()
     texts = Texts(pa.array(["der und der Mühle", "", "Der UND"], pa.large_string()))
     assert filters.SIGNALS["stop_word_count_de"].function(texts).tolist() == [2.0, 0.0, 0.0]
+    assert filters.SIGNALS["stop_word_ratio_en"].function(Texts(pa.array(["that of the mill"]))).tolist() == [0.75]
     assert filters.SIGNALS["stop_word_ratio_de"].function(texts).tolist() == [0.75, 0.0, 0.0]
 
 
@@ -65,3 +68,44 @@ def test_sets_keep_prose_of_their_language_and_drop_what_is_none(lang, paragraph
     bad = ["Weiter | Zurück\n" * 60, "12 34 56 78 90\n" * 30, "kala maja puu vesi taevas " * 30]
     _, why = keep_rules(rules)(pa.table({"text": pa.array(bad, pa.large_string())}))
     assert why.null_count == 0
+
+
+def published(config):
+    """The rules that a configuration file of FineWeb-2 and its pipeline ask for, as (signal, min, max)."""
+    han = config["lang"] in ("zh", "ja")  # mean word length is left out there: a character is a word here
+    rules = {
+        ("word_count", 50, None),
+        ("duplicate_char_ratio", None, 0.1),
+        (f"stop_word_count_{config['lang']}", 2, None),
+    }
+    rules |= {
+        ("duplicate_line_ratio", None, config["dup_line_frac"]),
+        ("newline_word_ratio", None, config["new_line_ratio"]),
+    }
+    rules |= {("alpha_word_ratio", config["max_non_alpha_words_ratio"], None)}
+    rules |= {(f"top_{n}gram_char_ratio", None, bound) for n, bound in config["top_n_grams"]}
+    rules |= {(f"duplicate_{n}gram_char_ratio", None, bound) for n, bound in config["dup_n_grams"]}
+    low, high, ends = config["min_avg_word_length"], config["max_avg_word_length"], config["line_punct_thr"]
+    rules |= set() if han else {("mean_word_length", low or None, high)}
+    return rules | ({("terminal_line_ratio", ends, None)} if ends else set())
+
+
+@pytest.mark.parametrize("config", cases("fineweb2", text=False), ids=lambda config: config["lang"])
+def test_thresholds_are_the_published_ones(config):
+    """tests/cases/fineweb2.jsonl: huggingface/fineweb-2, configs/ (commit d0defb24, 2025-10), without the stop words."""
+    rules = load_rule_set(SETS[config["lang"]]).rules
+    assert {(rule.signal, rule.min, rule.max) for rule in rules} == published(config)
+
+
+@pytest.mark.parametrize("lang", sorted(SETS))
+def test_every_bound_keeps_what_is_on_it_and_drops_what_is_beyond(lang, monkeypatch):
+    for rule in load_rule_set(SETS[lang]).rules:
+        for bound, away in ((rule.min, -np.inf), (rule.max, np.inf)):
+            if bound is None:
+                continue
+            values = np.array([bound, np.nextafter(bound, away), np.nextafter(bound, -away)])
+            measured = replace(filters.SIGNALS[rule.signal], function=lambda texts, values=values: values[: len(texts)])
+            monkeypatch.setitem(filters.SIGNALS, rule.signal, measured)
+            _, why = keep_rules([rule])(pa.table({"text": pa.array(["a", "b", "c"], pa.large_string())}))
+            assert why.is_null().to_pylist() == [True, False, True], (rule, bound)
+            monkeypatch.undo()

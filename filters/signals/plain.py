@@ -84,10 +84,7 @@ def unique_word_ratio(texts: Texts) -> np.ndarray:
 @signal(family="plain", source="Shannon 1948")
 def byte_entropy(texts: Texts) -> np.ndarray:
     """Entropy of the bytes in bits: 0 for one byte repeated, about 4.5 for English prose, at most 8."""
+    from kernels.entropy import byte_entropies
+
     spans = texts.spans
-    found = np.zeros(len(texts))
-    for row, (start, end) in enumerate(zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)):
-        counts = np.bincount(spans.data[start:end], minlength=1)
-        shares = counts[counts > 0] / max(end - start, 1)
-        found[row] = abs(np.sum(shares * np.log2(shares)))
-    return found
+    return byte_entropies(spans.starts, spans.ends, spans.data)

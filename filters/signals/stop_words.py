@@ -2,7 +2,7 @@
 
 The lists are those of FineWeb-2 (Penedo et al. 2025, arXiv 2506.20920; huggingface/fineweb-2, configs/, 2025-10), which took
 the commonest words of each language's Wikipedia; forms with an apostrophe are left out, as the affix rule cuts them
-elsewhere. English has Gopher's eight (`stop_word_count`). Words compare case-sensitively, as there.
+elsewhere. English has Gopher's eight (Rae et al. 2021, section A.1.1; how many occur is `stop_word_count`). Words compare case-sensitively, as there.
 """
 
 import numpy as np
@@ -12,8 +12,10 @@ from filters.registry import signal
 from filters.texts import Texts, ratio
 
 SOURCE = "Penedo et al. 2025 (arXiv 2506.20920)"
+GOPHER = "Rae et al. 2021 (arXiv 2112.11446), section A.1.1"
 
 LISTS = {
+    "en": "the be to of and that have with",
     "de": "der und die in von im den des mit das er dem als wurde für",
     "fr": "de la le et à en des du les est un une il dans par au",
     "es": "de la en el y a que del los se por un con una las su",
@@ -37,8 +39,9 @@ def _register(lang: str, words: tuple[str, ...]) -> None:
     count.__name__, share.__name__ = f"stop_word_count_{lang}", f"stop_word_ratio_{lang}"
     count.__doc__ = f"How many of the {len(words)} commonest words of '{lang}' occur (each counted once)."
     share.__doc__ = f"Words that are one of the {len(words)} commonest of '{lang}' / words and symbols."
-    for function in (count, share):
-        signal(family="stop words", source=SOURCE)(function)
+    english = lang == "en"
+    for function in (share,) if english else (count, share):
+        signal(family="stop words", source=GOPHER if english else SOURCE)(function)
 
 
 for _lang, _words in LISTS.items():
