@@ -1,5 +1,6 @@
 """The edits: their cases, empty and one-character texts, twice over, and what a wrong option says."""
 
+import inspect
 import json
 import math
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,3 +222,24 @@ def test_advert_lines_have_a_plain_twin(texts):
     for text, left, value in zip(texts, run("boilerplate_lines", texts), found, strict=True):
         before, after = (sum(bool(line.strip()) for line in each.split("\n")) for each in (text, left))
         assert value == (pytest.approx((before - after) / before) if before else 0)
+
+
+def test_docs_name_every_edit_and_option_with_its_default():
+    """The table of docs/recipes.md against the registry."""
+    page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text("utf-8")
+    rows = {row[0]: row[1] for row in re.findall(r"(?m)^\| `(\w+)` \| (.*?) \|", page[page.index("### edits") :])}
+    builtin = {name: each for name, each in EDITS.items() if each.function.__module__.startswith("filters.")}
+    assert builtin.keys() <= rows.keys()
+    for name, each in builtin.items():
+        options = list(inspect.signature(each.function).parameters.values())[1:]
+        told = dict(re.findall(r"`(\w+): ([^`]*)`", rows[name]))
+        for option in options:
+            public = option.name.rstrip("_")
+            if option.default is None and public not in told:
+                assert f"`{public}` (needed)" in rows[name]
+            else:
+                default = yaml.safe_load(told.pop(public))
+                assert default == (list(option.default) if isinstance(option.default, tuple) else option.default), (
+                    public
+                )
+        assert not told, f"{name} has no {told}"

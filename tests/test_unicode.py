@@ -249,3 +249,19 @@ def test_real_texts(shared_data):
             texts += [json.loads(line)["text"] for line in lines][::97]
     for options in ({}, {"quotes": True, "widths": True, "normalization": "NFKC"}):
         assert repair(texts, **options) == [twin(text, **options) for text in texts]
+
+
+def test_only_the_lines_that_need_it_are_read_by_ftfy(monkeypatch):
+    """One line with mojibake among thousands costs that line, not the text: what is mended is asked line by line."""
+    from filters import unicode
+
+    asked = []
+    mend = unicode._Mender.__call__
+    monkeypatch.setattr(
+        unicode._Mender, "__call__", lambda self, line, trouble: asked.append(line) or mend(self, line, trouble)
+    )
+    clean = "The mill grinds slowly, “fine” and 慢慢地 day by day. Ünï\n" * 500
+    text = clean + "The cafÃ© isnâ€™t open\x07.\n" + clean
+    found = repair_unicode(Texts(pa.array([clean, text, None], pa.large_string()))).to_pylist()
+    assert found == [clean, clean + "The café isn't open.\n".replace("'", "’") + clean, None]
+    assert asked == ["The cafÃ© isnâ€™t open\x07.\n"]
