@@ -14,18 +14,20 @@ calls by whatever it resembles, mostly English.
 """
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.language import labels, load_model
 from filters.language_codes import CHINESE, JAPANESE, Name, check_names, choose_names
 from filters.registry import edit, signal
 from filters.rows import plain, put_rows
 from filters.scripts import HAN, KANA, in_scripts, is_japanese
 from filters.texts import Texts, ratio
+
+if TYPE_CHECKING:
+    from filters.fasttext_model import Model
 
 SOURCE = "this project; models of language identification as in `keep: language`"
 MIN_SCORE, MIN_LETTERS = 0.5, 30
@@ -62,8 +64,8 @@ def language_paragraphs(
         raise ValueError(
             f"language_paragraphs: min_score {min_score} is a probability, from 0 to 1, and min_letters {min_letters} is 1 or more"
         )
-    check_names(in_, labels(model))
-    names = load_model(model).labels
+    names = _model(model).labels
+    check_names(in_, names)
     wanted = np.array([_fits(in_, label) for label in names] + [False])  # the last one stands for UNJUDGED
     part = judge(texts, min_score, min_letters, model)
     goes = np.where(part.found == UNJUDGED, 0, np.where(wanted[part.found], -1, 1))
@@ -77,7 +79,7 @@ def other_language_ratio(texts: Texts) -> np.ndarray:
     part = judge(texts, MIN_SCORE, MIN_LETTERS, None)
     known = np.flatnonzero(part.found != UNJUDGED)
     row = np.searchsorted(part.begins, known, side="right") - 1
-    size = len(load_model().labels)
+    size = len(_model().labels)
     pairs, place = np.unique(row * size + part.found[known], return_inverse=True)
     sums = np.bincount(place, part.letters[known], len(pairs))
     most, total = np.zeros(len(texts)), np.zeros(len(texts))
@@ -93,7 +95,7 @@ def judge(texts: Texts, min_score: float, min_letters: int, model: str | None) -
     counts = in_scripts(Texts(flat))
     letters = counts.sum(axis=1)
     long = np.flatnonzero(letters >= min_letters)
-    numbers, probabilities = load_model(model).predict(flat.take(pa.array(long)), 1)
+    numbers, probabilities = _model(model).predict(flat.take(pa.array(long)), 1)
     sure = (numbers[:, 0] >= 0) & (probabilities[:, 0] >= min_score)
     found = np.full(len(flat), UNJUDGED, np.int64)
     found[long[sure]] = _read_by_kana(numbers[sure, 0].astype(np.int64), counts[long[sure]], model)
@@ -110,9 +112,15 @@ def _read_by_kana(found: np.ndarray, counts: np.ndarray, model: str | None) -> n
     return np.where(np.isin(found, chinese) & is_japanese(han, kana), japanese[0], found)
 
 
+def _model(path: str | None = None) -> "Model":
+    from filters.language import load_model  # imports the kernels, and so numba: when it is needed
+
+    return load_model(path)
+
+
 @functools.cache
 def _numbers(model: str | None, codes: frozenset[str]) -> np.ndarray:
-    return np.flatnonzero([Name.of(label).code in codes for label in load_model(model).labels])
+    return np.flatnonzero([Name.of(label).code in codes for label in _model(model).labels])
 
 
 def _fits(wanted: list[str], label: str) -> bool:

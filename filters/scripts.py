@@ -12,9 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from filters.kinds import kind_table
 from filters.texts import Texts
-from kernels.characters import ALPHA, TABLE_SIZE
 
 # Unicode blocks (first, behind the last); letters in them count
 BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -100,7 +98,10 @@ def is_japanese(han: np.ndarray, kana: np.ndarray) -> np.ndarray:
 
 @cache
 def script_table() -> np.ndarray:
-    """uint8 of shape (TABLE_SIZE,): the place in COUNTED of each letter, 0 for what is none."""
+    """uint8 of shape (kernels.characters.TABLE_SIZE,): the place in COUNTED of each letter, 0 for what is none."""
+    from filters.kinds import kind_table
+    from kernels.characters import ALPHA
+
     letters = (kind_table() & ALPHA) != 0
     table = letters.astype(np.uint8)  # Zzzz
     for number, blocks in enumerate(BLOCKS.values(), start=2):
@@ -111,5 +112,4 @@ def script_table() -> np.ndarray:
     table[list(map(ord, simplified - traditional))] = HAN[1]
     table[list(map(ord, traditional - simplified))] = HAN[2]
     table.setflags(write=False)
-    assert len(table) == TABLE_SIZE
     return table

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -147,3 +150,9 @@ def test_as_a_step_of_a_recipe():
     assert table["text"].to_pylist() == [EN] and why.null_count == 1
     with pytest.raises(RecipeError, match=r"r\.yaml:3: .*no language 'eng'"):
         parse_steps(source.data["steps"], source)
+
+
+def test_the_list_of_signals_and_edits_needs_no_compiler():
+    """`gristmill signals` and `plan` import no numba: it takes longer than they do."""
+    code = "import sys, filters; filters.load_builtin(); sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
