@@ -8,7 +8,7 @@ A paragraph is what stands between two line feeds, as crawled text has it. One w
 counts as three) or with a model's probability below `min_score` cannot be judged: a heading, a list item, a line of numbers. It goes out
 only where the nearest paragraphs that can be judged, above and below, both do. So do empty lines.
 
-lid.176 calls one line in ten of Chinese web pages Japanese. Japanese is written with kana: a line with Han and without them counts as Chinese, one
+lid.176 calls one line in sixteen of Chinese web articles Japanese. Japanese is written with kana: a line with Han and without them counts as Chinese, one
 with a kana for every ten Han or more as Japanese. Not covered: two languages inside one paragraph; program text, which the model
 calls by whatever it resembles, mostly English.
 """
