@@ -133,7 +133,7 @@ def test_shipped_recipes_are_sound(name, tmp_path, monkeypatch):
         str(root / "configs" / f"{name}.yaml"), ['input.paths="configs/demo/*.gz"', f'output.path="{tmp_path}/o"']
     )
     assert len(job.refine["steps"]) == 11
-    assert [len(bundle) for bundle in bundles(job)] == [2]
+    assert [len(bundle) for bundle in bundles(job.shards)] == [2]
 
 
 def test_bundles_depend_on_the_input_alone(folder):
@@ -141,7 +141,7 @@ def test_bundles_depend_on_the_input_alone(folder):
         (folder / f"{number}.jsonl").write_text("x" * 3_000_000)
     (folder / "r.yaml").write_text("input: {paths: '[0-9].jsonl'}\noutput: {path: o}\n")
     job, _ = prepare("r.yaml")
-    assert [[shard["name"] for shard in bundle] for bundle in bundles(job)] == [
+    assert [[shard["name"] for shard in bundle] for bundle in bundles(job.shards)] == [
         ["0.jsonl", "1.jsonl"],
         ["2.jsonl", "3.jsonl"],
         ["4.jsonl"],
