@@ -86,7 +86,7 @@ def _files(corpus: _Corpus) -> Finding:
 def _strays(corpus: _Corpus) -> Finding:
     finding = Finding("no file lies among them that the manifest does not name")
     named = {entry["path"] for entry in corpus.manifest["files"]}
-    for folder in (*corpus.manifest["splits"], "rejected", "quarantine"):
+    for folder in (*corpus.manifest["splits"], "rejected", "removed", "quarantine"):
         base = storage.join(corpus.output, folder)
         for file in storage.list_files(base):
             name = f"{folder}/{file.path[len(base) :].lstrip('/')}"

@@ -29,7 +29,7 @@ from filters.step import set_column
 from pipeline import ledger
 from pipeline.assign import REASONS, mixed, step_of
 from pipeline.commit import Attempt
-from pipeline.documents import docs_schema, documents
+from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.groups import group_starts, groups
 from pipeline.job import Job
 from pipeline.older import compared, write_part
@@ -51,8 +51,10 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     account: dict[str, Any] = {"kept": 0, "rejected": {}}
     where: list[list[int]] = []
     with opened(job.output) as files:
-        for batch in pq.ParquetFile(files.local(manifest, "rejects")).iter_batches():
-            rejects.write(pa.Table.from_batches([batch]))
+        for stage in text_stages(job):
+            before = manifests(job.output, stage)[index]
+            for batch in pq.ParquetFile(files.local(before, "rejects")).iter_batches():
+                rejects.write(pa.Table.from_batches([batch]))
         with pa.ipc.new_file(dealt.temp, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
             verdicts = _verdicts(job, files, manifest, task["round"])
             if job.publish["index"] and job.refine["minhash"]:
@@ -65,7 +67,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                     where.append([split, part])
                     account["kept"] += len(rows)
         rejects.close()
-        _quarantine(files, manifest, attempt, index)
+        _quarantine(files, manifests(job.output, "refine")[index], attempt, index)
     dealt.rows, rejected_to.rows = account["kept"], rejects.rows
     if not rejects.rows:
         attempt.drop(rejected_to)

@@ -8,7 +8,7 @@ Dedup needs other documents: these are no row steps.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -91,7 +91,29 @@ class MinHash(Model):
         return choose_bands(self.threshold, self.recall)
 
 
-DEDUP: dict[str, type[Model]] = {"exact": Exact, "minhash": MinHash}
+class Lines(Model):
+    """Cuts lines (or paragraphs) that stand in many documents of the corpus, such as menus and footers."""
+
+    unit: Literal["line", "paragraph"] = "line"
+    max_repeats: int = Field(default=6, ge=1)
+    by: Literal["document", "source"] = "document"
+    keep: Literal["first", "none"] = "none"
+    min_chars: int = Field(default=1, ge=1)
+    min_left: int = Field(default=1, ge=1)
+
+
+class Substrings(Model):
+    """Cuts runs of tokens that stand elsewhere in the corpus too, exactly."""
+
+    min_tokens: int = Field(default=50, ge=2)
+    keep: Literal["first", "none"] = "first"
+    min_left: int = Field(default=1, ge=1)
+
+
+CUTS: dict[str, type[Model]] = {"lines": Lines, "substrings": Substrings}
+"""Those that change texts, in the order in which they run: before all that compare texts."""
+
+DEDUP: dict[str, type[Model]] = {**CUTS, "exact": Exact, "minhash": MinHash}
 
 
 def add_dedup(dedup: dict[str, Any], body: Any, where: dict[str, list[str]], path: KeyPath, source: Source) -> None:
@@ -108,6 +130,15 @@ def add_dedup(dedup: dict[str, Any], body: Any, where: dict[str, list[str]], pat
             raise _error(source, place, f"unknown dedup '{kind}'{nearest(kind, DEDUP)} (known: {', '.join(DEDUP)})")
         if kind in dedup:
             raise _error(source, place, f"dedup {kind} stands twice; once is all it takes")
+        later = [
+            name
+            for name in dedup
+            if kind in CUTS and (name not in CUTS or list(CUTS).index(name) > list(CUTS).index(kind))
+        ]
+        if later:
+            raise _error(
+                source, place, f"dedup {kind} changes texts that {later[0]} has compared; put it before {later[0]}"
+            )
         try:
             dedup[kind] = DEDUP[kind].model_validate(options or {})
         except ValidationError as error:

@@ -5,7 +5,8 @@
     000003.shingles.u64       the shingle sets, one after another (sorted uint64)
 
 Later stages know documents by number (task << 32 | row) and read features and shingles; text is read again only
-where it is written out. The files are the same whatever the batch size (see `pipeline.tables`).
+where it is written out. The files are the same whatever the batch size (see `pipeline.tables`). Where a stage that cuts
+texts follows, there is only the first file, with the signals that the keep policy asks for.
 """
 
 from __future__ import annotations
@@ -24,12 +25,25 @@ from pipeline import ledger
 from pipeline.commit import Attempt, Output
 from pipeline.job import Job
 from pipeline.stage_files import manifests
+from pipeline.steps import RowStep, measures
 from pipeline.tables import SteadyWriter, conform
 
 
-def documents(job: Job) -> list[dict[str, Any]]:
-    """Manifests of the stage whose documents dedup and publish work on, in task order."""
-    return manifests(job.output, "refine")
+def text_stages(job: Job) -> list[str]:
+    """The stages that write documents, in order: refine, and one for each dedup step that cuts texts."""
+    return ["refine", *(f"{kind}-cut" for kind in job.refine["cuts"])]
+
+
+def documents(job: Job, before: str | None = None) -> list[dict[str, Any]]:
+    """Manifests of the stage whose documents dedup and publish work on, in task order; or of the one that the cut
+    `before` works on."""
+    stages = text_stages(job)
+    return manifests(job.output, stages[stages.index(f"{before}-cut") - 1] if before else stages[-1])
+
+
+def measured(refine: dict[str, Any]) -> set[str]:
+    """Names of the signals that the recipe's rules and classifiers measure."""
+    return {name for step in refine["steps"] for name in measures(RowStep(**step))}
 
 
 def features_schema(refine: dict[str, Any]) -> pa.Schema:
@@ -43,33 +57,42 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
     return pa.schema(fields)
 
 
-def docs_schema(refine: dict[str, Any]) -> pa.Schema:
-    return (
+def docs_schema(refine: dict[str, Any], last: bool = True) -> pa.Schema:
+    """Columns of the docs file; `last` unless texts are cut later."""
+    schema = (
         ledger.kept_schema(refine["signals"])
         .append(pa.field("_shard", pa.string()))
         .append(pa.field("_record", pa.int64()))
     )
+    for name in [] if last else refine["criteria"]:
+        if name in measured(refine):
+            schema = schema.append(pa.field(f"signal.{name}", pa.float64()))
+    return schema
 
 
 @dataclass
 class DocumentFiles:
     """Writer of the three files of one task, batch by batch. `part` is the refine part of a job; without `texts` there
-    are no docs, with `heldout` features carry that column."""
+    are no docs, without `features` nothing else, with `heldout` features carry that column."""
 
     part: dict[str, Any]
     attempt: Attempt
     prefix: str
     texts: bool = True
     heldout: bool = False
+    features: bool = True
     shingles: int = 0
     open: dict[str, tuple[Output, SteadyWriter]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.texts:
-            self._add("docs", "docs.parquet", docs_schema(self.part), "parquet", "text")
+            self._add("docs", "docs.parquet", docs_schema(self.part, self.features), "parquet", "text")
         self._schema = features_schema(self.part)
         if self.heldout:
             self._schema = self._schema.append(pa.field("heldout", pa.bool_()))
+        self._sketches = self.features and self.part["minhash"]
+        if not self.features:
+            return
         self._add("features", "features.arrow", self._schema, "arrow", None)
         if self.part["minhash"]:
             self._shingles = self.attempt.create("shingles", f"{self.prefix}.shingles.u64")
@@ -81,10 +104,11 @@ class DocumentFiles:
 
     def write(self, table: pa.Table) -> None:
         """Appends documents (with _shard and _record) and their features."""
-        features = self._features(table)
+        features = self._features(table) if self.features else None
         if self.texts:
             self.open["docs"][1].write(with_signals(table, self.part["signals"]))
-        self.open["features"][1].write(features)
+        if features is not None:
+            self.open["features"][1].write(features)
 
     def _features(self, table: pa.Table) -> pa.Table:
         keys = record_keys(table["source"], table["id"])
@@ -119,7 +143,7 @@ class DocumentFiles:
         for output, writer in self.open.values():
             writer.close()
             output.rows = writer.rows
-        if self.part["minhash"]:
+        if self._sketches:
             self._shingles_file.close()
             self._shingles.rows = self.shingles
 

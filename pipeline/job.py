@@ -142,6 +142,7 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
         "uses": modules,
         "rejected_text": recipe.output.rejected_text,
         "minhash": _sketch(steps),
+        "cuts": steps.cuts,
     }
 
 

@@ -1,6 +1,6 @@
 """The stages of a run and the tasks of each, from the job and what earlier stages found.
 
-    refine -> band -> match -> resolve-0 -> assign-0 (-> probe-0 -> resolve-1 -> assign-1 ...) -> deal -> publish
+    refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 -> assign-0 (-> probe-0 -> resolve-1 -> assign-1 ...) -> deal -> publish
 
 A task's id is a hash of all that its result depends on: the stage, its place in it, the code, the part of the
 recipe it reads, and the bytes of its inputs (files by path, size and version; earlier stages by their manifests).
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.cut import STAGES as CUT_STAGES
+from pipeline.cut import cut_tasks
 from pipeline.documents import documents
 from pipeline.groups import groups, partitions
 from pipeline.job import Job, code_version, fingerprint
@@ -39,12 +41,14 @@ def bundles(shards: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any]]:
     """Specs of all tasks of a stage. `upstream` are the hashes of the stages it reads."""
     kind, _, round_text = stage.partition("-")
-    this_round = int(round_text or 0)
+    this_round = int(round_text) if round_text.isdigit() else 0
     bodies: list[dict[str, Any]]
     if kind == "refine":
         bodies = [{"shards": bundle} for bundle in bundles(job.shards)]
     elif kind == "index":
         bodies = [{"shards": bundle} for bundle in bundles([s for e in job.older for s in e.get("shards", [])])]
+    elif kind in CUT_STAGES:
+        bodies = [{} for _ in range(cut_tasks(job, stage))]
     elif kind == "resolve":
         bodies = [{"round": this_round}]
     elif kind == "assign":
@@ -83,6 +87,8 @@ def final_splits(job: Job, final_round: int) -> dict[str, Any]:
 
 PARTS = {
     "refine": ("refine",),
+    "lines": ("refine",),
+    "substrings": ("refine",),
     "index": ("refine", "older"),
     "band": ("refine", "older"),
     "match": ("refine", "near", "older"),

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 WHAT = {
     "refine": "reading and cleaning",
+    "lines": "cutting repeated lines",
+    "substrings": "cutting copied runs",
     "band": "dealing hashes",
     "index": "reading earlier corpora",
     "match": "comparing candidates",

@@ -78,9 +78,9 @@ class Output(Model):
     @classmethod
     def _shares(cls, split: dict[str, float]) -> dict[str, float]:
         for name, share in split.items():
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("rejected", "quarantine"):
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("rejected", "removed", "quarantine"):
                 raise ValueError(
-                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected or quarantine)"
+                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected, removed or quarantine)"
                 )
             if not 0 < share <= 1:
                 raise ValueError(f"the share of '{name}' must lie above 0 and not above 1")

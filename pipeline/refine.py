@@ -120,26 +120,26 @@ def _refine_batch(
     for name, outcome in apply(steps, table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
-            writers.keep(measure_rest(part, outcome), shard)
+            writers.keep(outcome if part["cuts"] else measure_rest(part, outcome), shard)
         elif name.startswith("edited:"):
             counts["edited"][name[7:]] = counts["edited"].get(name[7:], 0) + outcome
         else:
             rejected, why = outcome
             ledger.count_rejects(account, name, why.field("reason").to_pylist())
-            rejects.append(_ledger_rows(part, rejected, why, name, shard))
+            rejects.append(ledger_rows(part, rejected, why, name, pa.array([shard] * len(rejected), pa.string())))
     if rejects:
         # in the order of the input, not of the steps: or the order would hang on the size of the batch
         writers.reject(pa.concat_tables(rejects).sort_by("record"))
 
 
-def _ledger_rows(part: dict[str, Any], table: pa.Table, why: pa.StructArray, step: str, shard: str) -> pa.Table:
+def ledger_rows(part: dict[str, Any], table: pa.Table, why: pa.StructArray, step: str, shards: pa.Array) -> pa.Table:
     """Rows that go out, as rows of the ledger."""
     if isinstance(why, pa.ChunkedArray):
         why = why.combine_chunks()
     for name in ("reason", "value", "threshold", "detail"):
         table = set_column(table, name, why.field(name))
     table = set_column(table, "step", pa.array([step] * len(table), pa.string()))
-    table = set_column(table, "shard", pa.array([shard] * len(table), pa.string()))
+    table = set_column(table, "shard", shards)
     table = set_column(table, "record", table["_record"])
     return conform(with_signals(table, part["signals"]), ledger.rejected_schema(part["signals"], part["rejected_text"]))
 
@@ -286,7 +286,7 @@ class _Writers:
     prefix: str
 
     def __post_init__(self) -> None:
-        self._documents = DocumentFiles(self.part, self.attempt, self.prefix)
+        self._documents = DocumentFiles(self.part, self.attempt, self.prefix, features=not self.part["cuts"])
         self._rejects = self.attempt.create("rejects", f"{self.prefix}.rejects.parquet")
         schema = ledger.rejected_schema(self.part["signals"], self.part["rejected_text"])
         self._rejects_writer = SteadyWriter(self._rejects.temp, schema, "parquet", None)

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from pipeline import ledger, storage
 from pipeline.card import write_card, write_manifest
 from pipeline.commit import finished, read_manifest
+from pipeline.cut import STAGES as CUT_STAGES
+from pipeline.cut_files import summary as cut_summary
 from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
 from pipeline.guard import guard, source_losses
@@ -175,7 +177,7 @@ def clear(output: str) -> None:
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
     for name in ("manifest.json", "README.md"):
         storage.delete(storage.join(output, name))
-    for folder in (*old["publish"]["splits"], "rejected", "quarantine", "index", ".work/manifests", ".work/stages"):
+    for folder in (*old["publish"]["splits"], "rejected", "removed", "quarantine", "index", ".work/manifests", ".work/stages"):
         storage.delete_tree(storage.join(output, folder))
     _sweep_stages(output)
     storage.delete(job_path(output))
@@ -195,7 +197,7 @@ class _Driver:
 
     def stages(self) -> int:
         """Runs every stage; returns the number of the last resolve round."""
-        refined = self.stage("refine", [])
+        refined = self._texts()
         older = [self.stage("index", [])] if any("shards" in entry for entry in self.job.older) else []
         refined = fingerprint([refined, *older]) if older else refined
         banded = self.stage("band", [refined])
@@ -213,6 +215,16 @@ class _Driver:
         dealt = self.stage(f"deal-{number}", [refined, assigned])
         self.stage(f"publish-{number}", [dealt])
         return number
+
+    def _texts(self) -> str:
+        """Refine, and the stages that cut texts; returns the hash of the last of them."""
+        texts = self.stage("refine", [])
+        for kind in self.job.refine["cuts"]:
+            found = [texts]
+            for name in CUT_STAGES[kind]:
+                found.append(self.stage(name, found))
+            texts = found[-1]
+        return texts
 
     def stage(self, name: str, upstream: list[str]) -> str:
         """Does what is left of a stage; returns the hash of its manifests."""
@@ -299,7 +311,9 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     account = ledger.new_account()
     for manifest in refined:
         ledger.add(account, manifest["counts"]["account"])
-    for manifest in dealt:
+    cuts = {kind: manifests(job.output, f"{kind}-cut") for kind in job.refine["cuts"]}
+    cut = [manifest for found in cuts.values() for manifest in found]
+    for manifest in (*cut, *dealt):
         ledger.add(account, {"read": 0, "kept": 0, "quarantined": 0, "rejected": manifest["counts"]["rejected"]})
     account["kept"] = sum(manifest["counts"]["rows"] for manifest in published)
     ledger.assert_balanced(account, "the run")
@@ -308,7 +322,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         raise AssertionError(f"assign kept {assigned} documents, {account['kept']} were written")
     matched = [manifest["counts"] for manifest in manifests(job.output, "match")]
     probes = [m["counts"]["pairs"] for number in range(final_round) for m in manifests(job.output, f"probe-{number}")]
-    files = [o for m in (*published, *dealt) for o in m["outputs"] if not o["path"].startswith(".work/")]
+    files = [o for m in (*published, *dealt, *cut) for o in m["outputs"] if not o["path"].startswith(".work/")]
     shards = [shard for manifest in refined for shard in manifest["counts"]["shards"]]
     return {
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
@@ -316,6 +330,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "splits": {name: found["rows"] for name, found in splits.items()},
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
+        "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
         "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
         "shards": {
             "read": len(shards),
@@ -333,7 +348,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
             "sources": {name: {"documents": docs, "removed": gone} for name, (docs, gone) in source_losses(job, final_round).items()},
         },
         "recipe": job.recipe,
-        "steps": [*(step["name"] for step in job.refine["steps"]), *job.near["names"].values()],
+        "steps": [*(step["name"] for step in (*job.refine["steps"], *job.refine["cuts"].values())), *job.near["names"].values()],
         "versions": {"gristmill": job.refine["code"], **job.refine["libraries"]},
         "input": [{"path": shard["name"], "bytes": shard["size"]} for shard in job.shards],
     }  # fmt: skip
@@ -355,7 +370,8 @@ def sweep(job: Job) -> None:
 
 
 def _sweep_stages(output: str) -> None:
-    for folder in ("refine", "index", "band", "match", "deal", "tmp", "attempts"):
+    cuts = (stage for stages in CUT_STAGES.values() for stage in stages)
+    for folder in ("refine", *cuts, "index", "band", "match", "deal", "tmp", "attempts"):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

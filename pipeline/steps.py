@@ -25,7 +25,7 @@ import filters
 from filters.registry import nearest
 from filters.rules import load_rule_set
 from pipeline import HOME
-from pipeline.dedup_steps import Exact, MinHash, add_dedup
+from pipeline.dedup_steps import CUTS, Exact, MinHash, add_dedup
 from pipeline.errors import RecipeError
 from pipeline.recipe import Texts, letter
 from pipeline.source import Path as KeyPath
@@ -56,6 +56,7 @@ class Steps:
     exact: Exact | None
     minhash: MinHash | None
     names: dict[str, str]
+    cuts: dict[str, dict[str, Any]]
 
     @property
     def keep(self) -> list[Any] | None:
@@ -98,7 +99,8 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
             ("steps",),
             "exact and minhash keep by different policies; one order decides about all duplicates. Give keep once.",
         )
-    return Steps(rows, exact, minhash, names)
+    cuts = {kind: {"name": names.pop(kind), **dedup[kind].model_dump()} for kind in CUTS if kind in dedup}
+    return Steps(rows, exact, minhash, names, cuts)
 
 
 def _opened(item: Any, path: KeyPath, source: Source) -> tuple[str, Any, dict[str, list[str]]]:

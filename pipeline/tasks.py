@@ -18,6 +18,7 @@ from typing import Any
 from pipeline import near, storage
 from pipeline.assign import assign
 from pipeline.commit import Attempt, attempt, read_manifest
+from pipeline.cut import cut
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
 from pipeline.job import Job
@@ -31,6 +32,8 @@ Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
 STAGES: dict[str, Stage] = {
     "refine": refine,
     "index": index,
+    "lines": cut,
+    "substrings": cut,
     "band": near.band,
     "match": near.match,
     "resolve": resolve,
