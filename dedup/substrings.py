@@ -29,6 +29,7 @@ import pyarrow as pa
 from dedup.characters import character_table
 from dedup.columns import Column, frozen, row_blocks, text_buffers
 from dedup.shingles import _ascii_draws
+from kernels.graph import order_rows
 from kernels.spans import anchor_rows, cut_windows, window_rows
 
 _BLOCK_BYTES = 1 << 20
@@ -89,23 +90,36 @@ def windows(texts: Column, rows: np.ndarray, places: np.ndarray, k: int) -> tupl
 def repeated(
     hashes: np.ndarray, ranks: np.ndarray, docs: np.ndarray, places: np.ndarray, k: int, keep_first: bool
 ) -> np.ndarray:
-    """int64: numbers of the windows to cut, sorted by document, then place.
+    """int64: numbers of the windows to cut, ascending.
 
-    The first of equal windows is that of the lowest rank, then document, then place. `hashes` uint64 (n, 2), the
-    others as long.
+    `hashes` uint64 (n, 2), the others as long; rows sorted by document (uint64), then place (int64). The first of equal
+    windows is that of the lowest rank (uint64), then document, then place.
     """
-    rows = np.flatnonzero(shared(hashes[:, 0]))
-    order = rows[np.lexsort((places[rows], docs[rows], ranks[rows], hashes[rows, 1], hashes[rows, 0]))]
-    ordered = hashes[order]
+    if not len(docs):
+        return np.zeros(0, np.int64)
+    order = _ordered(hashes, ranks)
     new = np.ones(len(order), bool)
+    ordered = hashes[order]
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    first = order[np.flatnonzero(new)][np.cumsum(new) - 1] if len(order) else order
+    group = np.cumsum(new) - 1
+    first = order[new][group]
     apart = (docs[order] != docs[first]) | (places[order] >= places[first] + k)
     if not keep_first:
-        group = np.cumsum(new) - 1
-        apart = np.bincount(group, weights=apart)[group] > 0 if len(order) else apart
-    order = order[apart]
-    return order[np.lexsort((places[order], docs[order]))]
+        apart = np.bincount(group, weights=apart)[group] > 0
+    return np.sort(order[apart])
+
+
+def _ordered(hashes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """int64: the rows by hash, then rank, then number."""
+    numbers = np.arange(len(ranks), dtype=np.uint64)
+    order = np.empty(len(ranks), np.int64)
+    half = frozen(hashes[:, 0], np.uint64)
+    order_rows(half, frozen(ranks, np.uint64), frozen(numbers, np.uint64), order)
+    ordered = hashes[order]
+    same = ordered[1:] == ordered[:-1]
+    if (same[:, 0] & ~same[:, 1]).any():  # half a hash in common, which sorting by it mixes up: no two in 10**9
+        return np.lexsort((numbers, ranks, hashes[:, 1], half))
+    return order
 
 
 @dataclass

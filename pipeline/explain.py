@@ -18,6 +18,7 @@ import filters
 from pipeline import storage
 from pipeline.deal import read_part
 from pipeline.errors import GristmillError, RunError
+from pipeline.explain_cuts import cut_words
 from pipeline.job import Job
 from pipeline.refine import batches, build_steps, guarded
 from pipeline.run import corpus_manifest
@@ -35,7 +36,7 @@ def explain(output: str, doc_id: str) -> str:
         raise RunError(
             f"No document '{doc_id}' was kept or rejected in {output}. Ids are compared whole; quarantine/ holds what could not be read."
         )
-    return "\n\n".join(_life(job, doc_id, end) for end in ends)
+    return "\n\n".join(_life(job, manifest, doc_id, end) for end in ends)
 
 
 def _rejected(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[str, Any]]:
@@ -56,7 +57,7 @@ def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[s
                     yield {**row, "kept_in": entry["path"]}
 
 
-def _life(job: Job, doc_id: str, end: dict[str, Any]) -> str:
+def _life(job: Job, manifest: dict[str, Any], doc_id: str, end: dict[str, Any]) -> str:
     found = _record(job, doc_id, end)
     if found is None:
         lines = [f"{doc_id}", "  (the record is not in the input files any more: only its end is known)"]
@@ -64,7 +65,10 @@ def _life(job: Job, doc_id: str, end: dict[str, Any]) -> str:
         shard, table = found
         record = table["_record"][0].as_py()
         lines = [f"{doc_id}", f"  read     record {record} of {shard}{_named(table)}"]
-        lines += _steps(job, table)
+        told, table, passed = _steps(job, table)
+        lines += told
+        if passed:
+            lines += cut_words(job, manifest, table)
     return "\n".join([*lines, *_end(end)])
 
 
@@ -90,8 +94,8 @@ def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] 
     return None
 
 
-def _steps(job: Job, table: pa.Table) -> list[str]:
-    """One line a step, one line a rule, until the step that the document did not pass."""
+def _steps(job: Job, table: pa.Table) -> tuple[list[str], pa.Table, bool]:
+    """One line a step, one line a rule, until the step that the document did not pass; the document then, and whether it passed all."""
     described = {step["name"]: step for step in job.refine["steps"]}
     lines = []
     for named in build_steps(job):
@@ -111,8 +115,8 @@ def _steps(job: Job, table: pa.Table) -> list[str]:
         lines.append(f"  {named.name:<28} {_verdict(reason, before, table)}{found}")
         lines += measured
         if reason is not None:
-            break
-    return lines
+            return lines, table, False
+    return lines, table, True
 
 
 def _not_where(where: dict[str, list[str]], table: pa.Table) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from dedup.minhash import Bands, recall_curve
 from pipeline import storage
 from pipeline.commit import finished
+from pipeline.cut import cut_stages
 from pipeline.job import Job
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
@@ -29,10 +30,11 @@ def outlook(job: Job) -> dict[str, Any]:
             "formats": dict(kinds),
         },
         "steps": [_step(step) for step in job.refine["steps"]]
+        + [_cut(options) for options in job.refine["cuts"].values()]
         + [f"{name}  {_dedup(job, kind)}" for kind, name in job.near["names"].items()],
         "stages": {
             "refine": {"tasks": len(bundles(job.shards)), "done": done},
-            **{stage: _begun(job, stage) for stage in LATER},
+            **{stage: _begun(job, stage) for stage in (*cut_stages(job), *LATER)},
         },
         "recall": [
             [round(s, 2), round(p, 4)] for s, p in recall_curve(Bands(sketch["bands"], sketch["rows"])) if s >= 0.5
@@ -66,6 +68,10 @@ def _step(step: dict[str, Any]) -> str:
     return f"{step['name']}{where}  " + ", ".join(
         f"{key.rstrip('_')}: {value}" for key, value in options.items() if value is not None
     )
+
+
+def _cut(options: dict[str, Any]) -> str:
+    return f"{options['name']}  " + ", ".join(f"{key}: {value}" for key, value in options.items() if key != "name")
 
 
 def _dedup(job: Job, kind: str) -> str:

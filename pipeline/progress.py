@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -161,7 +162,17 @@ def funnel(manifest: dict[str, Any]) -> str:
     rows.append(("kept", "", account["kept"]))
     rows += [(f"  {name}", "", n) for name, n in manifest["splits"].items()]
     left, middle = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
-    return "\n".join(f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows)
+    lines = [f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows]
+    return "\n".join([*lines, *(_cut_words(step, found) for step, found in manifest["cut"].items())])
+
+
+def _cut_words(step: str, found: dict[str, Any]) -> str:
+    """What a step that cuts texts took from documents that stay, or did until then."""
+    what = next(name for name in ("lines", "substrings") if name in found)
+    text = f"{step} cut {found[what]:,} {what} ({found['bytes'] / 1e6:,.1f} MB) from {found['documents']:,} documents"
+    for top in found.get("most_removed", [])[:1]:
+        text += f"; most often '{shorten(top['line'], 60, placeholder=' ...')}', {top['removed']:,} times"
+    return text
 
 
 def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bool = False) -> str:

@@ -177,7 +177,15 @@ def clear(output: str) -> None:
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
     for name in ("manifest.json", "README.md"):
         storage.delete(storage.join(output, name))
-    for folder in (*old["publish"]["splits"], "rejected", "removed", "quarantine", "index", ".work/manifests", ".work/stages"):
+    for folder in (
+        *old["publish"]["splits"],
+        "rejected",
+        "removed",
+        "quarantine",
+        "index",
+        ".work/manifests",
+        ".work/stages",
+    ):
         storage.delete_tree(storage.join(output, folder))
     _sweep_stages(output)
     storage.delete(job_path(output))

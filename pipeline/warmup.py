@@ -82,11 +82,18 @@ def _dedup(array: pa.Array) -> None:
     from dedup.candidates import candidate_pairs, twins
     from dedup.exact import text_hashes
     from dedup.join import HeldoutIndex
+    from dedup.lines import units, without_units
     from dedup.minhash import Bands, band_hashes, signatures
     from dedup.shingles import shingle_sets
     from dedup.similarity import jaccards
+    from dedup.substrings import anchors, windows, without_windows
     from dedup.survivors import components, survivors
 
+    found = units(array)
+    without_units(array, found, found.hashes == 0)
+    _, rows, places = anchors(array, 3)
+    windows(array, rows, places, 3)
+    without_windows(array, rows, places, 3)
     offsets, values = shingle_sets(array)
     bands = Bands(4, 8)
     hashes = band_hashes(signatures(offsets, values, bands.hashes, 1), bands)

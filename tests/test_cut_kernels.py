@@ -162,6 +162,26 @@ def test_odd_characters_inside_a_copy(code):
         assert cut_by_kernels(texts, 8, keep_first)[0] == cut_plainly(texts, 8, keep_first)
 
 
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2), st.integers(0, 9)), max_size=30, unique=True
+    ),
+    keep_first=st.booleans(),
+)
+def test_half_a_hash_in_common_is_no_equality(rows, keep_first):
+    """Rows (first half, second half, document, place), each half drawn from few."""
+    rows = sorted({(doc, place): (doc, place, one, two) for one, two, doc, place in rows}.values())
+    expected = set()
+    for one, two in {row[2:] for row in rows}:
+        equal = sorted((-doc, doc, place) for doc, place, *hashes in rows if hashes == [one, two])
+        apart = [row for row in equal if row[1] != equal[0][1] or row[2] >= equal[0][2] + 3]
+        expected |= {row[1:] for row in ((apart if keep_first else equal) if apart else [])}
+    table = np.array(rows, np.uint64).reshape(-1, 4)
+    docs, places = table[:, 0].copy(), table[:, 1].astype(np.int64)
+    found = substrings.repeated(table[:, 2:].copy(), np.uint64(9) - docs, docs, places, 3, keep_first)
+    assert [tuple(rows[row][:2]) for row in found.tolist()] == sorted(expected)
+
+
 def test_places_that_overlap_are_one():
     text = "ha " * 100
     assert cut_by_kernels([text], 50, True)[0] == ["ha " * 50]
