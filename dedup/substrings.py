@@ -99,8 +99,8 @@ def repeated(
         return np.zeros(0, np.int64)
     order = _ordered(hashes, ranks)
     new = np.ones(len(order), bool)
-    ordered = hashes[order]
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    one, two = hashes[:, 0][order], hashes[:, 1][order]
+    new[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
     group = np.cumsum(new) - 1
     first = order[new][group]
     apart = (docs[order] != docs[first]) | (places[order] >= places[first] + k)
@@ -115,9 +115,8 @@ def _ordered(hashes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     order = np.empty(len(ranks), np.int64)
     half = frozen(hashes[:, 0], np.uint64)
     order_rows(half, frozen(ranks, np.uint64), frozen(numbers, np.uint64), order)
-    ordered = hashes[order]
-    same = ordered[1:] == ordered[:-1]
-    if (same[:, 0] & ~same[:, 1]).any():  # half a hash in common, which sorting by it mixes up: no two in 10**9
+    one, two = half[order], hashes[:, 1][order]
+    if ((one[1:] == one[:-1]) & (two[1:] != two[:-1])).any():  # half a hash in common, which sorting by it mixes up: no two in 10**9
         return np.lexsort((numbers, ranks, hashes[:, 1], half))
     return order
 
