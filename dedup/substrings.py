@@ -116,7 +116,9 @@ def _ordered(hashes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     half = frozen(hashes[:, 0], np.uint64)
     order_rows(half, frozen(ranks, np.uint64), frozen(numbers, np.uint64), order)
     one, two = half[order], hashes[:, 1][order]
-    if ((one[1:] == one[:-1]) & (two[1:] != two[:-1])).any():  # half a hash in common, which sorting by it mixes up: no two in 10**9
+    if (
+        (one[1:] == one[:-1]) & (two[1:] != two[:-1])
+    ).any():  # half a hash in common, which sorting by it mixes up: no two in 10**9
         return np.lexsort((numbers, ranks, hashes[:, 1], half))
     return order
 
