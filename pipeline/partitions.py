@@ -18,8 +18,8 @@ from pipeline.commit import Attempt
 from pipeline.groups import group_starts
 from pipeline.stage_files import DOC_BITS, manifests, opened, output_rows
 
-RUN_ROWS = 1 << 21
-"""Rows of a run: 50 to 80 MB."""
+RUN_ROWS = 1 << 20
+"""Rows of a run: 20 to 40 MB, and as much again while they are sorted."""
 
 PARTITION_ROWS = 1 << 19
 LARGE_PARTITION_ROWS = 1 << 21
