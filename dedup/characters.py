@@ -12,6 +12,8 @@ _SINGLE_RANGES = (
     *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA960, 0xA97F), (0xAC00, 0xD7FF), (0xF900, 0xFAFF)),
     *((0xFF66, 0xFFDC), (0x1AFF0, 0x1B16F), (0x20000, 0x323AF)),
 )
+_HAN_RANGES = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
+FOLDS = ("width", "simplified")
 SEPARATOR, RUN, SINGLE, MARK = range(4)
 _PLANES, _MARK_PLANES = 0x40000, 0x20000  # nothing above but variation selectors, which are added by hand
 _COUNT = 0x110000
@@ -53,6 +55,45 @@ def character_table() -> np.ndarray:
     spaces = [code for code in range(0x10000) if chr(code).isspace()]
     table[spaces] |= 1 << 25
     table[list(_SPECIAL)] |= 1 << 26
+    table.flags.writeable = False
+    return table
+
+
+@cache
+def folding(fold: tuple[str, ...]) -> dict[int, int]:
+    """Code point -> code point, for `str.translate`: what counts as one character under these folds, of FOLDS.
+
+    `simplified` is OpenCC's t2s of each character alone, so both sides of a pair come out equal whatever phrase a
+    character stands in. Errors: ValueError if OpenCC is not installed.
+    """
+    found: dict[int, int] = {}
+    if "width" in fold:
+        found |= {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+    if "simplified" in fold:
+        found |= _simplified()
+    return found
+
+
+def _simplified() -> dict[int, int]:
+    try:
+        import opencc
+    except ImportError:
+        raise ValueError(
+            "fold: {simplified: true} needs OpenCC, which is not installed. Next: pip install 'gristmill[chinese]' (or: pip install opencc)"
+        ) from None
+    codes = [code for low, high in _HAN_RANGES for code in range(low, high + 1)]
+    simple = opencc.OpenCC("t2s").convert("\n".join(map(chr, codes))).split("\n")
+    return {code: ord(to) for code, to in zip(codes, simple, strict=True) if len(to) == 1 and ord(to) != code}
+
+
+@cache
+def folded_table(fold: tuple[str, ...]) -> np.ndarray:
+    """`character_table` in which each character has the entry of what it folds to."""
+    if not fold:
+        return character_table()
+    table = character_table().copy()
+    to = folding(fold)
+    table[list(to)] = character_table()[list(to.values())]
     table.flags.writeable = False
     return table
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 import dedup.shingles as definition
+from dedup.characters import folding
 from dedup.columns import Column
 from dedup.exact import _hash_rows, normalise
 from dedup.hashing import GOLDEN, mix_in_place
@@ -18,22 +19,24 @@ from dedup.shingles import SHINGLE_TOKENS
 Sets = tuple[np.ndarray, np.ndarray]
 
 
-def shingle_sets(texts: Column, n: int = SHINGLE_TOKENS) -> tuple[np.ndarray, np.ndarray]:
+def shingle_sets(
+    texts: Column, n: int = SHINGLE_TOKENS, unit: str = "tokens", fold: tuple[str, ...] = (), salt: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """As `dedup.shingles.shingle_sets`, over whole arrays of code points."""
     sizes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
-    for block in _blocks(texts):
-        block_sizes, block_values = _shingle_block(block, n)
+    for block in _blocks(texts, fold):
+        block_sizes, block_values = _shingle_block(block, n, unit, salt)
         sizes.append(block_sizes)
         values.append(block_values)
     return np.concatenate(([0], np.cumsum(np.concatenate(sizes)))), np.concatenate(values)
 
 
-def _blocks(texts: Column) -> Iterator[list[str]]:
+def _blocks(texts: Column, fold: tuple[str, ...]) -> Iterator[list[str]]:
     block: list[str] = []
     held = 0
     for start in range(0, len(texts), 1024):
         for text in texts.slice(start, 1024).to_pylist():
-            block.append((text or "").lower())
+            block.append((text or "").translate(folding(fold)).lower())
             held += len(block[-1])
             if held >= definition._BLOCK_CHARS:
                 yield block
@@ -42,12 +45,9 @@ def _blocks(texts: Column) -> Iterator[list[str]]:
         yield block
 
 
-def _shingle_block(lowered: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:
+def _shingle_block(lowered: list[str], n: int, unit: str, salt: int) -> tuple[np.ndarray, np.ndarray]:
     """Set sizes int64 (rows,) and values uint64 of lower-cased texts."""
-    lengths = np.fromiter(map(len, lowered), np.int64, len(lowered))
-    firsts = np.concatenate(([0], np.cumsum(lengths + 1)))  # + 1: a line end keeps neighbours' tokens apart
-    starts, hashes = definition._token_hashes(definition._code_points("\n".join(lowered)))
-    token_offsets = np.searchsorted(starts, firsts)
+    token_offsets, hashes = (_tokens if unit == "tokens" else _characters)(lowered)
     counts = np.diff(token_offsets)
 
     sizes = np.maximum(counts - n + 1, 1)
@@ -55,34 +55,49 @@ def _shingle_block(lowered: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.empty(offsets[-1], np.uint64)
     long = counts >= n
     if long.any():
-        windows = _windows(hashes, n)
+        windows = _windows(hashes, n, salt)
         first_window = np.repeat(token_offsets[:-1][long] - np.cumsum(sizes[long]) + sizes[long], sizes[long])
         first_window += np.arange(len(first_window))
         values[np.repeat(long, sizes)] = windows[first_window]
         del windows, first_window
     short = np.flatnonzero(~long)
-    values[offsets[short]] = _whole(hashes, token_offsets[short], counts[short], n)
+    values[offsets[short]] = _whole(hashes, token_offsets[short], counts[short], n, salt)
     for row in short[counts[short] == 0].tolist():
-        values[offsets[row]] = definition._text_hash(lowered[row])
+        values[offsets[row]] = definition._text_hash(lowered[row]) ^ salt
     return _sort_rows(offsets, values)
 
 
-def _windows(hashes: np.ndarray, n: int) -> np.ndarray:
+def _tokens(lowered: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the tokens of each text begin among all (rows + 1), and the hash uint64 of each."""
+    lengths = np.fromiter(map(len, lowered), np.int64, len(lowered))
+    firsts = np.concatenate(([0], np.cumsum(lengths + 1)))  # + 1: a line end keeps neighbours' tokens apart
+    starts, hashes = definition._token_hashes(definition._code_points("\n".join(lowered)))
+    return np.searchsorted(starts, firsts), hashes
+
+
+def _characters(lowered: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The same of characters that are no white space."""
+    bare = ["".join(text.split()) for text in lowered]
+    codes = definition._code_points("".join(bare)).astype(np.uint64) + np.uint64(1)
+    return np.concatenate(([0], np.cumsum([len(text) for text in bare]))).astype(np.int64), mix_in_place(codes)
+
+
+def _windows(hashes: np.ndarray, n: int, salt: int) -> np.ndarray:
     """uint64 (tokens - n + 1,): the hash of each run of n tokens, whatever documents it touches."""
     total = np.zeros(len(hashes) - n + 1, np.uint64)
     for position in range(n):
         total += hashes[position : position + len(total)] * _power(position)
-    total += _salt(n)
+    total += _salt(n, salt)
     return mix_in_place(total)
 
 
-def _whole(hashes: np.ndarray, first: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
+def _whole(hashes: np.ndarray, first: np.ndarray, counts: np.ndarray, n: int, salt: int) -> np.ndarray:
     """uint64: one hash for all tokens of each document of fewer than n; the count is part of it."""
     total = np.zeros(len(counts), np.uint64)
     for position in range(n - 1):
         has = counts > position
         total[has] += hashes[first[has] + position] * _power(position)
-    total += counts.astype(np.uint64) * np.uint64(GOLDEN)
+    total += counts.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(salt)
     return mix_in_place(total)
 
 
@@ -90,8 +105,8 @@ def _power(exponent: int) -> np.uint64:
     return np.uint64(pow(definition._STEP, exponent, 1 << 64))
 
 
-def _salt(count: int) -> np.uint64:
-    return np.uint64(count * GOLDEN % (1 << 64))
+def _salt(count: int, kind: int) -> np.uint64:
+    return np.uint64((count * GOLDEN + kind) % (1 << 64))
 
 
 def _sort_rows(offsets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is compared: a document as the set of hashes of its runs of five tokens.
+"""What is compared: a document as the set of hashes of its runs of five tokens, or of n characters.
 
     tokens("It's 5 o'clock 東京")  ->  ["it", "s", "5", "o", "clock", "東", "京"]
 
@@ -8,6 +8,10 @@ words fall to pieces at each vowel sign ("हिन्दी" would be five toke
 words. A mark without a letter before it is no token. Thai and Burmese write no spaces, so a token there is a
 phrase. Joiners (U+200C, U+200D) and the soft hyphen are no letters: they part tokens. Not covered: Unicode
 normalisation ("é" as one code point or as two gives two tokens).
+
+A shingle can be a run of characters instead: code points in lower case, white space left out (a line that is broken
+elsewhere changes nothing), all else counts, punctuation too. A fold makes characters equal before either: full-width
+letters, digits and signs are their ASCII, traditional Chinese characters simplified ones. The text stays as it is.
 
 Hashes are 64 bits: a token is the sum over its characters of mix(position, code point), a shingle a
 polynomial of its tokens' hashes, each finalised with `hashing.mix`. Among 10 million distinct shingles the chance of
@@ -21,13 +25,15 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from dedup.characters import MARK, RUN, SEPARATOR, SINGLE, character_classes, character_table
+from dedup.characters import MARK, RUN, SEPARATOR, SINGLE, character_classes, character_table, folded_table, folding
 from dedup.columns import Column, frozen, row_blocks, text_buffers
 from dedup.exact import normalise
 from dedup.hashing import GOLDEN, mix_in_place
+from kernels.char_shingles import char_shingle_rows
 from kernels.shingles import ascii_draws, shingle_rows
 
 SHINGLE_TOKENS = 5
+UNITS = ("tokens", "chars")
 
 _BLOCK_CHARS = 1 << 20  # bytes of documents, so characters at most, that are handled together
 _PIECE_CHARS = 1 << 17  # characters hashed at once: eight arrays of it stay in the second-level cache
@@ -46,38 +52,50 @@ def shingle_set(text: str, n: int = SHINGLE_TOKENS) -> np.ndarray:
     return shingle_sets(pa.array([text], pa.large_string()), n)[1]
 
 
-def shingle_sets(texts: Column, n: int = SHINGLE_TOKENS) -> tuple[np.ndarray, np.ndarray]:
+def shingle_sets(
+    texts: Column, n: int = SHINGLE_TOKENS, unit: str = "tokens", fold: tuple[str, ...] = (), salt: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """The shingle sets of a column: offsets int64 (rows + 1) and values uint64, each row sorted and unique.
 
-    A document with fewer than `n` tokens is compared whole: one shingle of all its tokens. One without any
-    token is compared by its normalised text. So no set is empty, and short documents are alike only if they
+    `unit`: "tokens" or "chars"; `fold`: of `dedup.characters.FOLDS`; sets of another `salt` (0 .. 2**64 - 1) share
+    nothing. A document with fewer than `n` tokens (characters) is compared whole: one shingle of all it has. One
+    without any is compared by its normalised text. So no set is empty, and short documents are alike only if they
     are equal. Null counts as "". Memory beyond the result: at most 8 bytes for each byte of a block or of the
-    longest document (English 3).
+    longest document (tokens of English 3; characters 16).
     """
+    if unit not in UNITS:
+        raise ValueError(f"unit: expected one of {', '.join(UNITS)}, got {unit!r}")
     sizes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
     for offsets, data in text_buffers(texts):
         for low, high in row_blocks(offsets, _BLOCK_CHARS):
-            block_sizes, block_values = _shingle_block(offsets, data, low, high, n)
+            block_sizes, block_values = _shingle_block(offsets, data, low, high, (n, unit, fold, salt))
             sizes.append(block_sizes)
             values.append(block_values)
     counts = np.concatenate(sizes)
     return np.concatenate(([0], np.cumsum(counts))), values[1] if len(values) == 2 else np.concatenate(values)
 
 
-def _shingle_block(offsets: np.ndarray, data: np.ndarray, low: int, high: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _shingle_block(
+    offsets: np.ndarray, data: np.ndarray, low: int, high: int, kind: tuple[int, str, tuple[str, ...], int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Set sizes int64 (rows,) and values uint64 of the rows [low, high)."""
-    table = character_table()
+    n, unit, fold, salt = kind
+    table = folded_table(fold)
     sizes = np.empty(high - low, np.int64)
     # two bytes make a token at the least; what is not used of this is never touched
-    room = np.empty((offsets[high] - offsets[low]) // 2 + 2 * len(sizes), np.uint64)
-    count = shingle_rows(offsets, data, low, high, n, table, *_ascii_draws(), sizes, room)
+    room = np.empty((offsets[high] - offsets[low]) // (2 if unit == "tokens" else 1) + 2 * len(sizes), np.uint64)
+    if unit == "tokens":
+        count = shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, *_ascii_draws(), sizes, room)
+    else:
+        count = char_shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, sizes, room)
     values = room[:count].copy()
     untold = np.flatnonzero(sizes < 0)
     if len(untold):
         sizes[untold] = 1
         places = np.cumsum(sizes)[untold] - 1
         for place, row in zip(places.tolist(), (untold + low).tolist()):
-            values[place] = _text_hash(data[offsets[row] : offsets[row + 1]].tobytes().decode())
+            text = data[offsets[row] : offsets[row + 1]].tobytes().decode()
+            values[place] = _text_hash(text.translate(folding(fold))) ^ salt
     return sizes, values
 
 

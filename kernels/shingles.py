@@ -143,12 +143,13 @@ def token_sums(data, start, end, table, drawn, letters, out):
 
 
 @part
-def shingle_hashes(words, count, n):
-    """Sums of tokens to hashes of their runs of n (of all, if fewer), in the place of the sums; their number."""
+def shingle_hashes(words, count, n, kind):
+    """Sums of tokens to hashes of their runs of n (of all, if fewer), in the place of the sums; their number. `kind`
+    (uint64) keeps shingles of different kinds apart."""
     for i in range(count):
         words[i] = mix(words[i])
     length = min(count, n)
-    salt = np.uint64(length) * _GOLDEN
+    salt = np.uint64(length) * _GOLDEN + kind
     value, power = salt, _UNSTEP
     for i in range(length):
         power *= _STEP  # at the end that of the last token of a run
@@ -165,7 +166,7 @@ def shingle_hashes(words, count, n):
 
 
 @kernel
-def shingle_rows(offsets, data, low, high, n, table, drawn, letters, sizes, values):
+def shingle_rows(offsets, data, low, high, n, kind, table, drawn, letters, sizes, values):
     """Sets of the rows [low, high): fills `sizes` and `values` (each row sorted, unique), returns how many values.
     A row without tokens gets one value, 0, and is told by a size of -1: the caller hashes its text. `values` has a
     place for each second byte of the rows and two more for each row."""
@@ -182,7 +183,7 @@ def shingle_rows(offsets, data, low, high, n, table, drawn, letters, sizes, valu
             values[written] = _0
             written += 1
             continue
-        many = sort_unique(words, shingle_hashes(words, count, n), values, written, counts)
+        many = sort_unique(words, shingle_hashes(words, count, n, kind), values, written, counts)
         sizes[row - low] = many
         written += many
     return written

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from dedup.exact import text_hashes
 from dedup.join import HeldoutIndex
-from dedup.shingles import shingle_sets
+from dedup.shingling import document_sets
 from pipeline import storage
 from pipeline.commit import sha256_of
 from pipeline.deal import read_part
@@ -153,11 +153,12 @@ def _leaks(corpus: _Corpus) -> Finding:
     finding = Finding(f"no pair of documents with a similarity of {threshold} or more stands on two sides of a split")
     largest = max(splits, key=lambda name: corpus.kept[name])
     small = [name for name in splits if name != largest]
-    for sides, ids, texts in _heldout(corpus, small):
-        index = HeldoutIndex(*shingle_sets(texts, corpus.manifest["dedup"]["shingle"]), threshold)
+    spec = corpus.manifest["dedup"]["shingle"]
+    for sides, ids, documents in _heldout(corpus, small):
+        index = HeldoutIndex(*document_sets(documents["text"], documents["lang"], spec), threshold)
         for other in splits:
             for table in corpus.parts(other):
-                left, right, similarity = index.probe(*shingle_sets(table["text"], corpus.manifest["dedup"]["shingle"]))
+                left, right, similarity = index.probe(*document_sets(table["text"], table["lang"], spec))
                 for a, b, s in zip(left.tolist(), right.tolist(), similarity.tolist()):
                     if sides[a] != other:
                         finding.wrong.append(
@@ -166,14 +167,14 @@ def _leaks(corpus: _Corpus) -> Finding:
     return finding
 
 
-def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Array]]:
-    """(split, id, text) of the documents of `splits`, HELDOUT_DOCS at a time."""
+def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Table]]:
+    """(split, id, text and language) of the documents of `splits`, HELDOUT_DOCS at a time."""
     sides: list[str] = []
     tables: list[pa.Table] = []
     for split in splits:
         for table in corpus.parts(split):
             sides += [split] * len(table)
-            tables.append(table.select(["id", "text"]))
+            tables.append(table.select(["id", "text", "lang"]))
             if len(sides) >= HELDOUT_DOCS:
                 yield _together(sides, tables)
                 sides, tables = [], []
@@ -181,10 +182,10 @@ def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], li
         yield _together(sides, tables)
 
 
-def _together(sides: list[str], tables: list[pa.Table]) -> tuple[list[str], list[str], pa.Array]:
-    schema = pa.schema([("id", pa.string()), ("text", pa.large_string())])
+def _together(sides: list[str], tables: list[pa.Table]) -> tuple[list[str], list[str], pa.Table]:
+    schema = pa.schema([("id", pa.string()), ("text", pa.large_string()), ("lang", pa.string())])
     whole = pa.concat_tables([table.cast(schema) for table in tables])
-    return sides, whole["id"].to_pylist(), whole["text"]
+    return sides, whole["id"].to_pylist(), whole
 
 
 def _equal_texts(corpus: _Corpus) -> Finding:

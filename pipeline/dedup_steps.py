@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from dedup.characters import FOLDS, folding
 from dedup.minhash import Bands, choose_bands
 from filters.registry import nearest
 from pipeline.errors import RecipeError
@@ -66,6 +67,40 @@ class Exact(Model):
     keep: Keep = Field(default_factory=lambda: ["longest"])
 
 
+class Kind(Model):
+    """What one shingle is: so many tokens, or so many characters."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    chars: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Kind:
+        if (self.tokens is None) == (self.chars is None):
+            raise ValueError("a shingle is {tokens: N} or {chars: N}, one of them")
+        return self
+
+
+class Shingle(Kind):
+    """The same, and what it is for documents of some languages."""
+
+    by_lang: dict[str, Kind] = Field(default_factory=dict)
+
+
+class Fold(Model):
+    """Which characters count as equal in shingles."""
+
+    width: bool = False
+    simplified: bool = False
+
+    def names(self) -> list[str]:
+        """As `dedup.characters.folding` wants them."""
+        return [name for name in FOLDS if getattr(self, name)]
+
+
+def _shingle(given: Any) -> Any:
+    return {"tokens": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
 class MinHash(Model):
     """Removes documents whose shingle set has a Jaccard similarity at or above the threshold with a kept one."""
 
@@ -74,7 +109,8 @@ class MinHash(Model):
     recall: float = Field(default=0.99, gt=0, lt=1)
     bands: int | None = Field(default=None, ge=1)
     rows: int | None = Field(default=None, ge=1)
-    shingle: int = Field(default=5, ge=1)
+    shingle: Annotated[Shingle, BeforeValidator(_shingle)] = Field(default_factory=lambda: Shingle(tokens=5))
+    fold: Fold = Field(default_factory=Fold)
     seed: int = 1
     against: Texts = Field(default_factory=list)
 
@@ -82,7 +118,13 @@ class MinHash(Model):
     def _both(self) -> MinHash:
         if (self.bands is None) != (self.rows is None):
             raise ValueError("bands and rows are given together, or neither (then recall chooses them)")
+        folding(tuple(self.fold.names()))  # that OpenCC is not there shows now
         return self
+
+    def spec(self) -> dict[str, Any]:
+        """What is compared, as `dedup.shingling` reads it."""
+        spec: dict[str, Any] = self.shingle.model_dump(exclude_none=True, exclude_defaults=True)
+        return {**spec, "fold": self.fold.names()} if self.fold.names() else spec
 
     def chosen(self) -> Bands:
         """The bands and rows in use: the given ones, or those that reach the recall at the threshold."""

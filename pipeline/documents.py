@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from dedup.exact import record_keys, text_hashes
 from dedup.minhash import Bands, band_hashes, signatures
-from dedup.shingles import shingle_sets
+from dedup.shingling import document_sets
 from filters.step import set_column
 from pipeline import ledger
 from pipeline.commit import Attempt, Output
@@ -130,7 +130,7 @@ class DocumentFiles:
     def _sketched(self, table: pa.Table) -> pa.Table:
         sketch = self.part["minhash"]
         bands = Bands(sketch["bands"], sketch["rows"])
-        offsets, values = shingle_sets(table["text"], sketch["shingle"])
+        offsets, values = document_sets(table["text"], table["lang"], sketch["shingle"])
         hashes = band_hashes(signatures(offsets, values, bands.hashes, sketch["seed"]), bands)
         self._shingles_file.write(values.astype("<u8").tobytes())
         ends = self.shingles + offsets[1:]

@@ -151,7 +151,7 @@ def _sketch(steps: Steps) -> dict[str, Any] | None:
     if steps.minhash is None:
         return None
     bands = steps.minhash.chosen()
-    return {"bands": bands.bands, "rows": bands.rows, "shingle": steps.minhash.shingle, "seed": steps.minhash.seed}
+    return {"bands": bands.bands, "rows": bands.rows, "shingle": steps.minhash.spec(), "seed": steps.minhash.seed}
 
 
 def _near_part(steps: Steps) -> dict[str, Any]:
@@ -292,6 +292,12 @@ def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], sou
             f"{source.where(('steps', number))}: extract makes the text that other steps look at; it must stand first."
         )
     known = "language" in kinds, any(entry.lang for entry in recipe.input)
+    if steps.minhash is not None and steps.minhash.shingle.by_lang and not any(known):
+        number = int(steps.names["minhash"][:2]) - 1
+        raise RecipeError(
+            f"{source.where(('steps', number, 'dedup', 'minhash', 'shingle', 'by_lang'))}: by_lang asks for the language, which nothing finds. "
+            "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
+        )
     for position, step in enumerate(steps.rows):
         if "lang" in step.where and not (("language" in kinds[:position]) or known[1]):
             number = int(step.name[:2]) - 1

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from dedup.minhash import Bands, recall_curve
+from dedup.shingling import kind_of
 from pipeline import storage
 from pipeline.commit import finished
 from pipeline.cut import cut_stages
@@ -78,7 +79,13 @@ def _dedup(job: Job, kind: str) -> str:
     if kind == "exact":
         return f"keep: {_policy(job)}"
     sketch = job.refine["minhash"]
-    cut = f"{sketch['bands']} bands of {sketch['rows']} rows, shingles of {sketch['shingle']} tokens"
+    spec = sketch["shingle"]
+    shingle = " ".join(map(str, kind_of(spec)[::-1]))
+    shingle += "".join(
+        f", {lang} {' '.join(map(str, kind_of(kind)[::-1]))}" for lang, kind in spec.get("by_lang", {}).items()
+    )
+    shingle += "".join(f", {name} folded" for name in spec.get("fold", []))
+    cut = f"{sketch['bands']} bands of {sketch['rows']} rows, shingles of {shingle}"
     return f"threshold: {job.near['threshold']}, keep: {_policy(job)}, {cut}"
 
 

@@ -80,6 +80,30 @@ def test_texts(texts, n):
     assert np.array_equal(text_hashes(array), plain.text_hashes(array))
 
 
+FOLDED = st.text(st.sampled_from(ODD + "ＡＺａｚ０９＇．！～㐀漢汉髮發发乾干著着後后，。 "), max_size=60) | TEXT
+FOLDS = st.sampled_from([(), ("width",), ("simplified",), ("width", "simplified")])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(FOLDED | st.none(), max_size=8),
+    st.integers(1, 7),
+    st.sampled_from(["tokens", "chars"]),
+    FOLDS,
+    st.sampled_from([0, 1, 2**64 - 1]),
+)
+def test_kinds_of_shingles(texts, n, unit, fold, salt):
+    array = column(*texts)
+    assert_same(shingle_sets(array, n, unit, fold, salt), plain.shingle_sets(array, n, unit, fold, salt))
+
+
+def test_every_character_as_a_shingle():
+    texts = column(*(f"a{chr(code)}b {chr(code)}1" for code in CODES))
+    assert_same(shingle_sets(texts, 2, "chars"), plain.shingle_sets(texts, 2, "chars"))
+    fold = ("width", "simplified")
+    assert_same(shingle_sets(texts, 1, "tokens", fold), plain.shingle_sets(texts, 1, "tokens", fold))
+
+
 LONG = ["a" * 31, "B" * 32, "c" * 33 + " d", "é" * 40, "x" * 5000, "Aa" * 40 + "é", "_" * 64 + "." * 64 + "İ" * 20]
 
 
@@ -105,6 +129,7 @@ def test_tokens_longer_than_the_table(text):
 def test_long_and_repetitive_texts(text):
     array = column(text, "b", text + "!")
     assert_same(shingle_sets(array), plain.shingle_sets(array))
+    assert_same(shingle_sets(array, 20, "chars"), plain.shingle_sets(array, 20, "chars"))
     assert np.array_equal(text_hashes(array), plain.text_hashes(array))
 
 
@@ -182,6 +207,8 @@ def assert_twins(texts):
     array = column(*texts)
     offsets, values = shingle_sets(array)
     assert_same((offsets, values), plain.shingle_sets(array))
+    fold = ("width", "simplified")
+    assert_same(shingle_sets(array, 8, "chars", fold, 7), plain.shingle_sets(array, 8, "chars", fold, 7))
     assert np.array_equal(text_hashes(array), plain.text_hashes(array))
     found = signatures(offsets, values, 112, 3)
     assert_same([found], [plain.signatures(offsets, values, 112, 3)])
