@@ -83,7 +83,8 @@ def _simplified() -> dict[int, int]:
         ) from None
     codes = [code for low, high in _HAN_RANGES for code in range(low, high + 1)]
     simple = opencc.OpenCC("t2s").convert("\n".join(map(chr, codes))).split("\n")
-    return {code: ord(to) for code, to in zip(codes, simple, strict=True) if len(to) == 1 and ord(to) != code}
+    once = {code: ord(to) for code, to in zip(codes, simple, strict=True) if len(to) == 1 and ord(to) != code}
+    return {code: once.get(to, to) for code, to in once.items()}  # 薴 is 苧, and that is 苎
 
 
 @cache
