@@ -50,11 +50,11 @@ def candidate_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: in
     At the worst (all groups at the cap) a row gives 31 pairs of 16 bytes: a caller with millions of rows
     hands them over in ranges of `hash`.
     """
-    order = _ordered(hash, twin, doc)
+    order = ordered(hash, twin, doc)
     hash, twin, doc = hash[order], twin[order], doc[order]
-    first_of_twins = _changes(hash) | _changes(twin)
+    first_of_twins = changes(hash) | changes(twin)
     hash, doc = hash[first_of_twins], doc[first_of_twins]
-    starts = np.flatnonzero(_changes(hash))
+    starts = np.flatnonzero(changes(hash))
     sizes = np.diff(np.append(starts, len(hash)))
 
     pairs = [np.zeros((0, 2), np.uint64)]
@@ -65,7 +65,7 @@ def candidate_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: in
     large = np.flatnonzero(sizes > cap).tolist()
     groups = {doc[starts[i] : starts[i] + sizes[i]].tobytes(): None for i in large}
     big = sorted((np.frombuffer(group, np.uint64) for group in groups), key=lambda group: group.tolist())
-    return Candidates(_unique_pairs(np.concatenate(pairs)), big)
+    return Candidates(unique_pairs(np.concatenate(pairs)), big)
 
 
 @dataclass
@@ -131,30 +131,30 @@ def represent(
 def twins(first: np.ndarray, second: np.ndarray, doc: np.ndarray) -> np.ndarray:
     """Documents of equal 128-bit hash (two halves, uint64 each): pairs (smallest number, other), uint64 (k, 2),
     sorted."""
-    order = _ordered(first, second, doc)
+    order = ordered(first, second, doc)
     first, second, doc = first[order], second[order], doc[order]
-    starts = _changes(first) | _changes(second)
+    starts = changes(first) | changes(second)
     winner = doc[starts][np.cumsum(starts) - 1]
     other = winner != doc
-    return _unique_pairs(np.stack((winner[other], doc[other]), axis=1))
+    return unique_pairs(np.stack((winner[other], doc[other]), axis=1))
 
 
-def _ordered(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
+def ordered(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
     """int64: the rows in the order of three uint64 columns."""
     order = np.empty(len(first), np.int64)
     order_rows(frozen(first, np.uint64), frozen(second, np.uint64), frozen(third, np.uint64), order)
     return order
 
 
-def _changes(ordered: np.ndarray) -> np.ndarray:
+def changes(ordered: np.ndarray) -> np.ndarray:
     """True where a value differs from the one before, and at the first."""
     changes = np.ones(len(ordered), bool)
     changes[1:] = ordered[1:] != ordered[:-1]
     return changes
 
 
-def _unique_pairs(pairs: np.ndarray) -> np.ndarray:
+def unique_pairs(pairs: np.ndarray) -> np.ndarray:
     """Sorted, each once, the smaller number first."""
     pairs = np.sort(pairs, axis=1)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    return pairs[_changes(pairs[:, 0]) | _changes(pairs[:, 1])]
+    return pairs[changes(pairs[:, 0]) | changes(pairs[:, 1])]

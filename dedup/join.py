@@ -6,16 +6,21 @@ x and y have a Jaccard similarity of at least t, they share at least ceil(t |x|)
 looked up. Then, before a pair is verified: |y| lies between t |x| and |x| / t, and if k prefix elements are
 shared, the last at places i and j, at most k + min(|x| - i - 1, |y| - j - 1) elements are shared at all.
 
+For containment (the shared part of the smaller set) the larger set has no such prefix: its elements may be anywhere.
+So the join is done twice, with the prefixes of the index against all elements of what is probed where that is the
+larger, and the other way round.
+
 Any global order is right; here it is that of the hashes, which is random, so a frequent shingle is not
 put last and can give many hits: they are worked through in chunks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from dedup.columns import frozen
-from dedup.similarity import jaccards_between
+from dedup.similarity import MEASURES, similarities_of
 from kernels.lookup import directory, equal_ranges
 
 # Hits in hand at once: 2**20 of them are about 80 MB of index arrays.
@@ -25,34 +30,53 @@ _CHUNK_HITS = 1 << 20
 _SLACK = 1e-9
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass
+class _Entries:
+    """Elements of sets that are looked up: row and place in the row, in the order of their hashes."""
+
+    rows: np.ndarray
+    places: np.ndarray
+    hashes: np.ndarray
+    starts: np.ndarray
+    bits: int
+
+    @classmethod
+    def of(cls, offsets: np.ndarray, values: np.ndarray, rows: np.ndarray, places: np.ndarray) -> "_Entries":
+        hashes = values[offsets[rows] + places]
+        order = np.argsort(hashes, kind="stable")
+        hashes = frozen(hashes[order], np.uint64)
+        # one part of the hashes for each of them: a look-up reads two starts and hardly more
+        bits = max(1, len(rows).bit_length())
+        return cls(rows[order], places[order], hashes, frozen(directory(hashes, bits), np.int64), bits)
 
 
 class HeldoutIndex:
     """An index of the held-out sets (CSR: offsets int64 (n + 1), values uint64, rows sorted and unique).
 
     Memory: the sets, and 32 to 40 bytes for each prefix entry ((1 - threshold) of the values, and one for each
-    set)."""
+    set); for containment another 32 to 40 for each value."""
 
-    def __init__(self, offsets: np.ndarray, values: np.ndarray, threshold: float):
+    def __init__(self, offsets: np.ndarray, values: np.ndarray, threshold: float, measure: str = "jaccard"):
         if not 0.0 < threshold <= 1.0:
             raise ValueError(f"threshold: expected a similarity above 0 and up to 1, got {threshold}")
+        if measure not in MEASURES:
+            raise ValueError(f"measure: expected one of {', '.join(MEASURES)}, got {measure!r}")
         self.threshold = threshold
+        self.measure = measure
         self._sets = (offsets, values)
         self._sizes = np.diff(offsets)
-        rows, places = _prefixes(self._sizes, threshold)
-        hashes = values[offsets[rows] + places]
-        order = np.argsort(hashes, kind="stable")
-        self._rows, self._places, self._hashes = rows[order], places[order], frozen(hashes[order], np.uint64)
-        # one part of the hashes for each of them: a look-up reads two starts and hardly more
-        self._bits = max(1, len(rows).bit_length())
-        self._starts = frozen(directory(self._hashes, self._bits), np.int64)
+        self._prefixes = _Entries.of(offsets, values, *_prefixes(self._sizes, threshold))
+        self._all = _Entries.of(offsets, values, *_everything(self._sizes)) if measure == "containment" else None
 
     def probe(self, offsets: np.ndarray, values: np.ndarray) -> Pairs:
         """Every pair at or above the threshold: rows of the index int64, rows of the probed sets int64,
         similarity float64; sorted by the probed row, then the index row."""
         found: list[Pairs] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         for held, probed in self._candidates(offsets, values):
-            similarity = jaccards_between(self._sets, (offsets, values), held, probed, self.threshold)
+            similarity = similarities_of(self._sets, (offsets, values), held, probed, self.threshold, self.measure)
             match = similarity >= self.threshold
             found.append((held[match], probed[match], similarity[match]))
         held, probed, similarity = (np.concatenate(column) for column in zip(*found))
@@ -63,39 +87,56 @@ class HeldoutIndex:
     def _candidates(self, offsets: np.ndarray, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Chunks of (index rows, probed rows) that can be at the threshold; unique within a chunk."""
         sizes = np.diff(offsets)
-        rows, places = _prefixes(sizes, self.threshold)
-        hashes = values[offsets[rows] + places]
-        low, hits = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
-        equal_ranges(self._hashes, self._starts, self._bits, frozen(hashes, np.uint64), low, hits)
-        some = np.flatnonzero(hits)
-        rows, places, low, hits = rows[some], places[some], low[some], hits[some]
-        for start, stop, whole in _chunks(rows, hits):
-            count = hits[start:stop]
-            probed = np.repeat(rows[start:stop], count)
-            place = np.repeat(places[start:stop], count)
-            entry = np.arange(len(probed)) + np.repeat(low[start:stop] - np.cumsum(count) + count, count)
-            held, held_place = self._rows[entry], self._places[entry]
-            able = self._sizes_fit(self._sizes[held], sizes[probed])
-            # the hits of a row are in the order of its places, and a stable sort leaves the last of a pair last
-            packed = (probed * (len(self._sizes) + 1) + held)[able]
-            order = np.argsort(packed, kind="stable")
-            ends = np.flatnonzero(np.append(packed[order][1:] != packed[order][:-1], len(order) > 0))
-            last = np.flatnonzero(able)[order[ends]]
-            held, probed = held[last], probed[last]
-            if whole:
-                left = np.minimum(self._sizes[held] - held_place[last], sizes[probed] - place[last]) - 1
-                shared = np.diff(ends, prepend=-1) + left
-                enough = shared >= self._overlap(self._sizes[held] + sizes[probed])
-                held, probed = held[enough], probed[enough]
-            yield held, probed
+        passes: list[tuple[_Entries, tuple[np.ndarray, np.ndarray], _Fit]]
+        if self._all is None:
+            passes = [(self._prefixes, _prefixes(sizes, self.threshold), self._sizes_fit)]
+        else:
+            passes = [
+                (self._prefixes, _everything(sizes), np.less_equal),
+                (self._all, _prefixes(sizes, self.threshold), np.greater),
+            ]
+        for index, (rows, places), fit in passes:
+            hashes = values[offsets[rows] + places]
+            low, hits = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
+            equal_ranges(index.hashes, index.starts, index.bits, frozen(hashes, np.uint64), low, hits)
+            some = np.flatnonzero(hits)
+            rows, places, low, hits = rows[some], places[some], low[some], hits[some]
+            for start, stop, whole in _chunks(rows, hits):
+                part = slice(start, stop)
+                yield self._pairs(index, (rows[part], places[part], low[part], hits[part]), sizes, fit, whole)
+
+    def _pairs(
+        self, index: _Entries, looked_up: tuple[np.ndarray, ...], sizes: np.ndarray, fit: _Fit, whole: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(index rows, probed rows) of the hits of some probed elements (row, place, first hit, hits)."""
+        rows, places, low, count = looked_up
+        probed, place = np.repeat(rows, count), np.repeat(places, count)
+        entry = np.arange(len(probed)) + np.repeat(low - np.cumsum(count) + count, count)
+        held, held_place = index.rows[entry], index.places[entry]
+        able = np.flatnonzero(fit(self._sizes[held], sizes[probed]))
+        # the hits of a row are in the order of its places, and a stable sort leaves the last of a pair last
+        packed = (probed * (len(self._sizes) + 1) + held)[able]
+        order = np.argsort(packed, kind="stable")
+        ends = np.flatnonzero(np.append(packed[order][1:] != packed[order][:-1], len(order) > 0))
+        last = able[order[ends]]
+        held, probed = held[last], probed[last]
+        if not whole:
+            return held, probed
+        left = np.minimum(self._sizes[held] - held_place[last], sizes[probed] - place[last]) - 1
+        shared = np.diff(ends, prepend=-1) + left
+        enough = shared >= self._overlap(self._sizes[held], sizes[probed])
+        return held[enough], probed[enough]
 
     def _sizes_fit(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         larger = np.maximum(a, b)
         return np.minimum(a, b) >= larger * self.threshold - larger * _SLACK
 
-    def _overlap(self, both: np.ndarray) -> np.ndarray:
-        """The fewest elements that two sets of so many elements together must share."""
-        return both * (self.threshold / (1 + self.threshold)) - both * _SLACK
+    def _overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The fewest elements that two sets of these sizes must share."""
+        if self.measure == "containment":
+            smaller = np.minimum(a, b)
+            return smaller * self.threshold - smaller * _SLACK
+        return (a + b) * (self.threshold / (1 + self.threshold)) - (a + b) * _SLACK
 
 
 def _chunks(rows: np.ndarray, hits: np.ndarray) -> Iterator[tuple[int, int, bool]]:
@@ -119,3 +160,9 @@ def _prefixes(sizes: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarr
     lengths = np.where(sizes > 0, sizes - needed + 1, 0)
     rows = np.repeat(np.arange(len(sizes)), lengths)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _everything(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and place in the row, int64, of every element."""
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -171,7 +171,7 @@ def band_hashes(signatures: np.ndarray, bands: Bands) -> np.ndarray:
     return mix_in_place(out)
 
 
-def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+def jaccard(a: np.ndarray, b: np.ndarray, measure: str = "jaccard") -> float:
     """Similarity of two sorted unique uint64 arrays; 0.0 if both are empty (shingle sets never are)."""
     if len(a) > len(b):
         a, b = b, a
@@ -181,25 +181,24 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     places = np.searchsorted(b, a)
     places[places == len(b)] = 0
     shared = int(np.count_nonzero(b[places] == a))
-    return shared / (len(a) + len(b) - shared)
+    return shared / (len(a) if measure == "containment" else len(a) + len(b) - shared)
 
 
-def jaccards_between(
-    left_sets: Sets, right_sets: Sets, left: np.ndarray, right: np.ndarray, min_similarity: float = 0.0
+def similarities_of(
+    left_sets: Sets,
+    right_sets: Sets,
+    left: np.ndarray,
+    right: np.ndarray,
+    min_similarity: float = 0.0,
+    measure: str = "jaccard",
 ) -> np.ndarray:
-    """As `dedup.similarity.jaccards_between`."""
+    """As `dedup.similarity.similarities_of`."""
     (left_offsets, left_values), (right_offsets, right_values) = left_sets, right_sets
     left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
     left_low, left_high = left_offsets[left], left_offsets[left + 1]
     right_low, right_high = right_offsets[right], right_offsets[right + 1]
-    out = np.zeros(len(left))
-    smaller = np.minimum(left_high - left_low, right_high - right_low)
-    larger = np.maximum(left_high - left_low, right_high - right_low)
-    # the bound is the same division as the similarity of a subset, so it loses no pair at the threshold
-    able = np.flatnonzero(smaller / np.maximum(larger, 1) >= min_similarity)
-    bounds = np.stack((left_low, left_high, right_low, right_high), axis=1)[able].tolist()
-    for pair, (a, b, c, d) in zip(able.tolist(), bounds):
-        out[pair] = jaccard(left_values[a:b], right_values[c:d])
+    bounds = np.stack((left_low, left_high, right_low, right_high), axis=1).tolist()
+    out = np.array([jaccard(left_values[a:b], right_values[c:d], measure) for a, b, c, d in bounds], np.float64)
     out[out < min_similarity] = 0.0
     return out
 

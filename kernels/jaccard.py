@@ -1,4 +1,4 @@
-"""Jaccard similarities of sorted sets of hashes. The twin is `dedup.plain`."""
+"""Jaccard similarities and containments of sorted sets of hashes. The twin is `dedup.plain`."""
 
 # mypy: disable-error-code="no-untyped-def, assignment, operator"
 
@@ -9,23 +9,31 @@ from kernels.compile import kernel, part
 # Steps between two looks at whether the pair can still reach the least similarity.
 _STEPS = np.uint64(64)
 
+# From so many times the other's size on a search for each value of the smaller set is faster than a merge.
+_UNEVEN = np.uint64(16)
+
 _0, _1, _2, _3, _4 = (np.uint64(number) for number in range(5))
 
 
 @kernel
-def similarities(left_offsets, left_values, right_offsets, right_values, left, right, least, out):
-    """out[i] = shared / union of the rows left[i] and right[i] of two CSRs (rows sorted, unique), 0.0 if below
-    `least`: compared no longer than it can be reached."""
+def similarities(left_offsets, left_values, right_offsets, right_values, left, right, least, of_smaller, out):
+    """out[i] = shared / union of the rows left[i] and right[i] of two CSRs (rows sorted, unique), or with `of_smaller`
+    (bool) shared / size of the smaller; 0.0 if below `least`: compared no longer than it can be reached."""
     for pair in range(len(left)):
         a, a_end = np.uint64(left_offsets[left[pair]]), np.uint64(left_offsets[left[pair] + 1])
         b, b_end = np.uint64(right_offsets[right[pair]]), np.uint64(right_offsets[right[pair] + 1])
-        both = np.int64((a_end - a) + (b_end - b))
-        needed = np.uint64(_fewest_shared(both, least))
+        smaller, both = np.int64(min(a_end - a, b_end - b)), np.int64((a_end - a) + (b_end - b))
+        needed = _fewest_contained(smaller, least) if of_smaller else _fewest_shared(both, least)
         shared = _0
-        if min(a_end - a, b_end - b) >= needed:
-            shared = _shared(left_values, a, a_end, right_values, b, b_end, needed)
-        if shared > _0 and shared >= needed:
-            out[pair] = np.int64(shared) / (both - np.int64(shared))
+        if smaller >= needed:
+            if (a_end - a) > _UNEVEN * (b_end - b):
+                shared = _looked_up(right_values, b, b_end, left_values, a, a_end, np.uint64(needed))
+            elif (b_end - b) > _UNEVEN * (a_end - a):
+                shared = _looked_up(left_values, a, a_end, right_values, b, b_end, np.uint64(needed))
+            else:
+                shared = _shared(left_values, a, a_end, right_values, b, b_end, np.uint64(needed))
+        if shared > _0 and shared >= np.uint64(needed):
+            out[pair] = np.int64(shared) / (smaller if of_smaller else both - np.int64(shared))
         else:
             out[pair] = 0.0
 
@@ -38,6 +46,33 @@ def _fewest_shared(both, least):
     while needed < both and needed / max(both - needed, 1) < least:
         needed += 1
     return needed
+
+
+@part
+def _fewest_contained(smaller, least):
+    """The same of the share of the smaller set; above `smaller` if that cannot be."""
+    needed = max(np.int64(least * smaller) - 1, 0)
+    while needed <= smaller and needed / max(smaller, 1) < least:
+        needed += 1
+    return needed
+
+
+@part
+def _looked_up(small, a, a_end, large, b, b_end, needed):
+    """As `_shared`, of sets of very different sizes: each value of the small one is searched in the large one, in steps
+    that double (a search from the place before)."""
+    shared = _0
+    while a < a_end and b < b_end:
+        if shared + (a_end - a) < needed:
+            return shared
+        step, low = _1, b
+        while b + step < b_end and large[b + step] < small[a]:
+            low = b + step
+            step *= _2
+        b = _first_not_below(large, low, min(b + step, b_end), small[a])
+        shared += np.uint64(b < b_end and large[b] == small[a])
+        a += _1
+    return shared
 
 
 @part

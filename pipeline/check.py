@@ -153,9 +153,9 @@ def _leaks(corpus: _Corpus) -> Finding:
     finding = Finding(f"no pair of documents with a similarity of {threshold} or more stands on two sides of a split")
     largest = max(splits, key=lambda name: corpus.kept[name])
     small = [name for name in splits if name != largest]
-    spec = corpus.manifest["dedup"]["shingle"]
+    spec, measure = corpus.manifest["dedup"]["shingle"], corpus.manifest["dedup"]["similarity"]
     for sides, ids, documents in _heldout(corpus, small):
-        index = HeldoutIndex(*document_sets(documents["text"], documents["lang"], spec), threshold)
+        index = HeldoutIndex(*document_sets(documents["text"], documents["lang"], spec), threshold, measure)
         for other in splits:
             for table in corpus.parts(other):
                 left, right, similarity = index.probe(*document_sets(table["text"], table["lang"], spec))

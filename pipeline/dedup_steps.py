@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from dedup.characters import FOLDS, folding
+from dedup.containment import choose_queries
 from dedup.minhash import Bands, choose_bands
 from filters.registry import nearest
 from pipeline.errors import RecipeError
@@ -102,8 +103,10 @@ def _shingle(given: Any) -> Any:
 
 
 class MinHash(Model):
-    """Removes documents whose shingle set has a Jaccard similarity at or above the threshold with a kept one."""
+    """Removes documents whose shingle set has a similarity at or above the threshold with a kept one's: Jaccard, or
+    containment (the shared part of the smaller set)."""
 
+    similarity: Literal["jaccard", "containment"] = "jaccard"
     threshold: float = Field(default=0.8, gt=0, le=1)
     keep: Keep = Field(default_factory=lambda: ["longest"])
     recall: float = Field(default=0.99, gt=0, lt=1)
@@ -118,6 +121,8 @@ class MinHash(Model):
     def _both(self) -> MinHash:
         if (self.bands is None) != (self.rows is None):
             raise ValueError("bands and rows are given together, or neither (then recall chooses them)")
+        if self.bands is not None and self.similarity == "containment":
+            raise ValueError("containment has no bands: leave out bands and rows, recall chooses its queries")
         folding(tuple(self.fold.names()))  # that OpenCC is not there shows now
         return self
 
@@ -125,6 +130,14 @@ class MinHash(Model):
         """What is compared, as `dedup.shingling` reads it."""
         spec: dict[str, Any] = self.shingle.model_dump(exclude_none=True, exclude_defaults=True)
         return {**spec, "fold": self.fold.names()} if self.fold.names() else spec
+
+    def sketch(self) -> dict[str, Any]:
+        """What refine deals of each document: plain JSON."""
+        base: dict[str, Any] = {"similarity": self.similarity, "shingle": self.spec()}
+        if self.similarity == "containment":
+            return {**base, "queries": choose_queries(self.threshold, self.recall)}
+        bands = self.chosen()
+        return {**base, "bands": bands.bands, "rows": bands.rows, "seed": self.seed}
 
     def chosen(self) -> Bands:
         """The bands and rows in use: the given ones, or those that reach the recall at the threshold."""

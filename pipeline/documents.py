@@ -1,7 +1,7 @@
 """Documents between stages: three files, written by every stage that makes or changes text.
 
     000003.docs.parquet       the columns of a kept record and _shard, _record
-    000003.features.arrow     one row a document: key, text hash, size, band hashes, end of its shingles
+    000003.features.arrow     one row a document: key, text hash, size, hashes to meet others by, end of its shingles
     000003.shingles.u64       the shingle sets, one after another (sorted uint64)
 
 Later stages know documents by number (task << 32 | row) and read features and shingles; text is read again only
@@ -14,9 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedup.containment import sample
 from dedup.exact import record_keys, text_hashes
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingling import document_sets
@@ -53,7 +55,7 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
     fields += [("chars", pa.int64()), ("bytes", pa.int64())]
     fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
     if refine["minhash"]:
-        fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64(), refine["minhash"]["bands"]))]
+        fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64()))]
     return pa.schema(fields)
 
 
@@ -129,15 +131,14 @@ class DocumentFiles:
 
     def _sketched(self, table: pa.Table) -> pa.Table:
         sketch = self.part["minhash"]
-        bands = Bands(sketch["bands"], sketch["rows"])
         offsets, values = document_sets(table["text"], table["lang"], sketch["shingle"])
-        hashes = band_hashes(signatures(offsets, values, bands.hashes, sketch["seed"]), bands)
+        rows, hashes = sketched(offsets, values, sketch)
         self._shingles_file.write(values.astype("<u8").tobytes())
         ends = self.shingles + offsets[1:]
         self.shingles = int(ends[-1])
         table = set_column(table, "shingle_end", pa.array(ends, pa.int64()))
-        flat = pa.array(hashes.reshape(-1), pa.uint64())
-        return set_column(table, "bands", pa.FixedSizeListArray.from_arrays(flat, bands.bands))
+        lists = pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(hashes, pa.uint64()))
+        return set_column(table, "bands", lists)
 
     def close(self) -> None:
         for output, writer in self.open.values():
@@ -146,6 +147,15 @@ class DocumentFiles:
         if self._sketches:
             self._shingles_file.close()
             self._shingles.rows = self.shingles
+
+
+def sketched(offsets: np.ndarray, values: np.ndarray, sketch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes by which documents meet, as rows (offsets int64, hashes uint64): bands of minima, or a sample."""
+    if sketch["similarity"] == "containment":
+        return sample(offsets, values, sketch["queries"])
+    bands = Bands(sketch["bands"], sketch["rows"])
+    hashes = band_hashes(signatures(offsets, values, bands.hashes, sketch["seed"]), bands)
+    return np.arange(len(offsets)) * bands.bands, hashes.reshape(-1)
 
 
 def with_signals(table: pa.Table, names: list[str]) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dedup.containment import LEAST_ROWS, SAMPLE
 from pipeline.job import Job
 from pipeline.stage_files import DOC_BITS, output_rows
 
@@ -42,8 +43,10 @@ def rows_of(docs: np.ndarray) -> np.ndarray:
 
 def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     """How many match tasks there are: a power of two, from the number of documents alone."""
-    bands = job.refine["minhash"]["bands"] if job.refine["minhash"] else 0
-    rows = sum(output_rows(manifest, "docs") for manifest in refined) * (bands + 2)
+    docs, shingles = (sum(output_rows(manifest, name) for manifest in refined) for name in ("docs", "shingles"))
+    sketch, rows = job.refine["minhash"], 2 * docs
+    if sketch:
+        rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
     few = 1 << max(0, (rows // PARTITION_ROWS).bit_length())
     many = 1 << max(0, (rows // LARGE_PARTITION_ROWS).bit_length())
     return few if few <= FEW else max(FEW, many)

@@ -148,14 +148,16 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
 
 def _sketch(steps: Steps) -> dict[str, Any] | None:
     """What signatures depend on; the threshold is none of it once bands and rows are chosen."""
-    if steps.minhash is None:
-        return None
-    bands = steps.minhash.chosen()
-    return {"bands": bands.bands, "rows": bands.rows, "shingle": steps.minhash.spec(), "seed": steps.minhash.seed}
+    return steps.minhash.sketch() if steps.minhash else None
 
 
 def _near_part(steps: Steps) -> dict[str, Any]:
-    return {"names": steps.names, "keep": steps.keep, "threshold": steps.minhash.threshold if steps.minhash else None}
+    return {
+        "names": steps.names,
+        "keep": steps.keep,
+        "threshold": steps.minhash.threshold if steps.minhash else None,
+        "similarity": steps.minhash.similarity if steps.minhash else None,
+    }
 
 
 def _older(steps: Steps, source: Source) -> list[dict[str, Any]]:

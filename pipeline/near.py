@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from dedup.candidates import candidate_pairs, represent, twins
+from dedup.containment import contained_pairs
 from pipeline.commit import Attempt
 from pipeline.groups import groups, numbers, partitions
 from pipeline.job import Job
@@ -37,13 +38,12 @@ BAND_ROWS = 4 << 20
 def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Deals the hashes of one group of document files into partitions."""
     refined = compared(job)
-    bands = job.refine["minhash"]["bands"] if job.refine["minhash"] else 0
     prefix = f".work/band/{task['index']:06d}"
     with opened(job.output) as files:
         dealers = {
             name: _Dealer(attempt, name, f"{prefix}.{name}.arrow", columns, partitions(job, refined))
             for name, columns in KINDS.items()
-            if bands or name != "bands"
+            if job.refine["minhash"] or name != "bands"
         }
         for manifest in groups(refined)[task["index"]]:
             reader = files.arrow(manifest, "features")
@@ -54,9 +54,9 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 text, key = _columns(batch, "text0", "text1"), _columns(batch, "key0", "key1")
                 dealers["texts"].add(*text, docs)
                 dealers["keys"].add(*key, docs)
-                if bands:
-                    flat = np.asarray(batch["bands"].flatten(), dtype=np.uint64)
-                    dealers["bands"].add(flat, np.repeat(text[0], bands), np.repeat(docs, bands))
+                if job.refine["minhash"]:
+                    flat, sizes = batch["bands"].flatten().to_numpy(), batch["bands"].value_lengths().to_numpy()
+                    dealers["bands"].add(flat, np.repeat(text[0], sizes), np.repeat(docs, sizes))
                 start += len(batch)
         return {"rows": sum(dealer.close() for dealer in dealers.values())}
 
@@ -143,9 +143,9 @@ def _match_bands(
     job: Job, rows: list[np.ndarray], sets: Documents, attempt: Attempt, prefix: str, counts: dict[str, Any]
 ) -> list[np.ndarray]:
     """Writes edges and loose pairs of a partition, adds to its counts; returns all pairs."""
-    threshold = job.near["threshold"]
+    threshold, contained = job.near["threshold"], job.near["similarity"] == "containment"
     hashes, text, docs = rows
-    found, older = candidate_pairs(hashes, text, docs), first_number(job)
+    found, older = (contained_pairs if contained else candidate_pairs)(hashes, text, docs), first_number(job)
     found.pairs = found.pairs[found.pairs[:, 0] < older]  # two old documents are both published: nothing to decide
     found.big = [group for group in found.big if (group < older).any()]
     edges = [verified(sets, found.pairs[:, 0], found.pairs[:, 1], threshold)]
@@ -157,7 +157,8 @@ def _match_bands(
     for group in found.big:
         result = represent(group, similar, threshold, rank=rank[np.searchsorted(crowd, group)])
         edges.append((result.edges, result.similarities))
-        loose.append(result.loose)
+        if not contained:  # who shares one frequent shingle need not share a split; what does is found by the probe
+            loose.append(result.loose)
         counts["compared"] += result.compared
         counts["uncompared"] += result.uncompared
     pairs, similarities = unique_pairs(np.concatenate([e[0] for e in edges]), np.concatenate([e[1] for e in edges]))

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from dedup.containment import found_chance
 from dedup.minhash import Bands, recall_curve
 from dedup.shingling import kind_of
 from pipeline import storage
@@ -37,13 +38,15 @@ def outlook(job: Job) -> dict[str, Any]:
             "refine": {"tasks": len(bundles(job.shards)), "done": done},
             **{stage: _begun(job, stage) for stage in (*cut_stages(job), *LATER)},
         },
-        "recall": [
-            [round(s, 2), round(p, 4)] for s, p in recall_curve(Bands(sketch["bands"], sketch["rows"])) if s >= 0.5
-        ]
-        if sketch
-        else [],
+        "recall": [[round(s, 2), round(p, 4)] for s, p in _recall(sketch) if s >= 0.5] if sketch else [],
         "output": {"path": job.output, **job.publish, "finished": corpus_manifest(job.output) is not None},
     }
+
+
+def _recall(sketch: dict[str, Any]) -> list[tuple[float, float]]:
+    if "queries" in sketch:
+        return [(step / 20, found_chance(sketch["queries"], step / 20)) for step in range(21)]
+    return recall_curve(Bands(sketch["bands"], sketch["rows"]))
 
 
 def _begun(job: Job, stage: str) -> dict[str, Any]:
@@ -85,8 +88,10 @@ def _dedup(job: Job, kind: str) -> str:
         f", {lang} {' '.join(map(str, kind_of(kind)[::-1]))}" for lang, kind in spec.get("by_lang", {}).items()
     )
     shingle += "".join(f", {name} folded" for name in spec.get("fold", []))
-    cut = f"{sketch['bands']} bands of {sketch['rows']} rows, shingles of {shingle}"
-    return f"threshold: {job.near['threshold']}, keep: {_policy(job)}, {cut}"
+    cut = f"{sketch['queries']} queries" if "queries" in sketch else f"{sketch['bands']} bands of {sketch['rows']} rows"
+    return (
+        f"{sketch['similarity']} threshold: {job.near['threshold']}, keep: {_policy(job)}, {cut}, shingles of {shingle}"
+    )
 
 
 def _policy(job: Job) -> str:

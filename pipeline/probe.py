@@ -27,7 +27,7 @@ BLOCK = 2048
 
 def heldout_chunks(job: Job, this_round: int) -> list[tuple[list[int], list[int]]]:
     """(groups whose held-out documents of a round are probed together, groups they are compared with): the shingles of
-    the first take a quarter of the memory. Old documents are compared with new ones only."""
+    the first take a quarter of the memory or less. Old documents are compared with new ones only."""
     members = groups(compared(job))
     own = [number for number, group in enumerate(members) if group[0]["stage"] != STAGE]
     return [(chunk, list(range(len(members))) if set(chunk) & set(own) else own) for chunk in _chunks(job, this_round)]
@@ -36,12 +36,13 @@ def heldout_chunks(job: Job, this_round: int) -> list[tuple[list[int], list[int]
 def _chunks(job: Job, this_round: int) -> list[list[int]]:
     chunks: list[list[int]] = []
     held = 0
+    share = 4 if job.near["similarity"] == "jaccard" else 12  # the index for containment holds all shingles
     for manifest in manifests(job.output, f"assign-{this_round}"):
         counts = manifest["counts"]
         if not counts["heldout"]:
             continue
         size = 8 * counts["heldout_shingles"]
-        if not chunks or held + size > job.memory // 4:
+        if not chunks or held + size > job.memory // share:
             chunks.append([])
             held = 0
         chunks[-1].append(manifest["index"])
@@ -54,7 +55,7 @@ def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     pairs, similarities = [np.empty((0, 2), dtype=np.uint64)], [np.empty(0)]
     with opened(job.output) as files:
         docs, offsets, values = _heldout(job, files, task)
-        index = HeldoutIndex(offsets, values, job.near["threshold"])
+        index = HeldoutIndex(offsets, values, job.near["threshold"], job.near["similarity"])
         sets = Documents(job, files)
         older = first_number(job)
         for manifest in groups(compared(job))[task["group"]]:

@@ -347,7 +347,8 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         },
         "bytes": {"read": sum(m["counts"]["bytes"] for m in refined), "kept": sum(found["bytes"] for found in splits.values())},
         "dedup": {
-            "threshold": job.near["threshold"], "shingle": job.refine["minhash"]["shingle"] if job.refine["minhash"] else None,
+            "threshold": job.near["threshold"], "similarity": job.near["similarity"],
+            "shingle": job.refine["minhash"]["shingle"] if job.refine["minhash"] else None,
             "pairs_compared": sum(m["compared"] for m in matched), "pairs_proven": sum(m["pairs"] for m in matched) + sum(probes),
             "pairs_left_uncompared": sum(m["uncompared"] for m in matched), "split_probes": sum(probes),
             "repeated_ids": sum(m["repeated_ids"] for m in matched),

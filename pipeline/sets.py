@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from dedup.candidates import Similar
 from dedup.columns import frozen
-from dedup.similarity import jaccards
+from dedup.similarity import similarities_of
 from kernels.gather import copy_rows
 from pipeline.groups import owners, rows_of
 from pipeline.job import Job
@@ -28,6 +28,7 @@ class Documents:
         self._manifests = {manifest["index"]: manifest for manifest in compared(job)}
         self._files = files
         self._keep = job.near["keep"]
+        self._measure = job.near["similarity"]
         self._features: dict[int, pa.Table] = {}
         self._offsets: dict[int, np.ndarray] = {}
         self._values: dict[int, np.ndarray] = {}
@@ -81,7 +82,7 @@ class Documents:
         return words
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-        """True Jaccard similarities of pairs of documents; a pair that cannot reach the threshold may read 0."""
+        """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0."""
         docs, places = np.unique(np.concatenate([left, right]), return_inverse=True)
         left, right = places[: len(left)], places[len(left) :]
         weight = np.cumsum(self.sizes(docs)[left] + self.sizes(docs)[right])
@@ -90,7 +91,7 @@ class Documents:
             members, local = np.unique(np.concatenate([left[block], right[block]]), return_inverse=True)
             half = len(local) // 2
             sets = self.gather(docs[members])
-            result[block] = jaccards(*sets, local[:half], local[half:], min_similarity=threshold)
+            result[block] = similarities_of(sets, sets, local[:half], local[half:], threshold, self._measure)
         return result
 
     def similar(self, docs: np.ndarray, threshold: float) -> Similar:
@@ -98,9 +99,9 @@ class Documents:
         ordered = np.sort(docs)
         if self.sizes(ordered).sum() > BLOCK_SHINGLES:
             return lambda left, right: self.similarities(left, right, threshold)
-        offsets, values = self.gather(ordered)
-        return lambda left, right: jaccards(
-            offsets, values, np.searchsorted(ordered, left), np.searchsorted(ordered, right), min_similarity=threshold
+        sets, measure = self.gather(ordered), self._measure
+        return lambda left, right: similarities_of(
+            sets, sets, np.searchsorted(ordered, left), np.searchsorted(ordered, right), threshold, measure
         )
 
 

@@ -21,7 +21,7 @@ from dedup.exact import normalise, text_hashes
 from dedup.join import HeldoutIndex
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingles import shingle_sets
-from dedup.similarity import jaccards_between
+from dedup.similarity import jaccards_between, similarities_of
 from dedup.survivors import components, survivors
 from kernels.compile import kernel
 from kernels.gather import copy_rows
@@ -291,13 +291,19 @@ def test_signatures_and_bands(rows, hashes, seed):
 
 
 @settings(deadline=None)
-@given(ROWS, ROWS, st.data(), st.sampled_from([0.0, 0.3, 0.5, 2 / 3, 0.8, 1.0, 1.5]))
-def test_similarities(left_rows, right_rows, data, least):
+@given(
+    ROWS,
+    ROWS,
+    st.data(),
+    st.sampled_from([0.0, 0.3, 0.5, 2 / 3, 0.8, 1.0, 1.5]),
+    st.sampled_from(["jaccard", "containment"]),
+)
+def test_similarities(left_rows, right_rows, data, least, measure):
     left_sets, right_sets = sets_of(left_rows), sets_of(right_rows)
     pair = st.tuples(st.integers(0, len(left_rows) - 1), st.integers(0, len(right_rows) - 1))
     pairs = np.array(data.draw(st.lists(pair, max_size=9)), np.int64).reshape(-1, 2)
-    found = jaccards_between(left_sets, right_sets, pairs[:, 0], pairs[:, 1], least)
-    assert_same([found], [plain.jaccards_between(left_sets, right_sets, pairs[:, 0], pairs[:, 1], least)])
+    arguments = left_sets, right_sets, pairs[:, 0], pairs[:, 1], least, measure
+    assert_same([similarities_of(*arguments)], [plain.similarities_of(*arguments)])
 
 
 @pytest.mark.parametrize("spread", [2**64, 2000, 9000])
@@ -316,8 +322,28 @@ def test_similarities_of_larger_sets(spread, least):
         ]
     sets, left = sets_of(rows), np.arange(0, 180, 3)
     for right in (left + 1, left + 2, left, (left + 3) % 180):
-        found = jaccards_between(sets, sets, left, right, least)
-        assert_same([found], [plain.jaccards_between(sets, sets, left, right, least)])
+        for measure in ("jaccard", "containment"):
+            arguments = sets, sets, left, right, least, measure
+            assert_same([similarities_of(*arguments)], [plain.similarities_of(*arguments)])
+
+
+@pytest.mark.parametrize("measure", ["jaccard", "containment"])
+def test_similarities_of_a_small_set_and_a_large_one(measure):
+    """Sets of 1 to 60 in sets of up to 5,000, with shares of 0 to 1: values are searched, not merged."""
+    chance = np.random.default_rng(8)
+    rows = []
+    for size in [*range(1, 61), 300]:
+        pool = np.unique(chance.integers(0, 2**64, 5000, np.uint64))
+        for share in (0.0, 0.5, 0.8, 1.0):
+            own = chance.integers(0, 2**64, size, np.uint64)
+            own[: int(share * size)] = chance.choice(pool, int(share * size), replace=False)
+            rows += [own, pool, pool[:3], np.array([2**64 - 1], np.uint64)]
+    sets, left = sets_of(rows), np.arange(0, len(rows), 4)
+    for right in (left + 1, left + 2, left + 3):
+        for least in (0.0, 0.5, 0.8, 1.0):
+            for pair in ((left, right), (right, left)):
+                arguments = sets, sets, *pair, least, measure
+                assert_same([similarities_of(*arguments)], [plain.similarities_of(*arguments)])
 
 
 def test_inputs_are_left_as_they_are(tmp_path):

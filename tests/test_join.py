@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import dedup.join as join
 from dedup.join import HeldoutIndex
-from dedup.similarity import jaccard
+from dedup.plain import jaccard
 
 THRESHOLDS = [0.5, 0.55, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.9, 0.95, 1.0]
 
@@ -18,30 +18,48 @@ def sets_of(rows):
     return offsets, np.concatenate([*arrays, np.zeros(0, np.uint64)])
 
 
-def all_pairs(held, probed, threshold):
+def all_pairs(held, probed, threshold, measure="jaccard"):
     expected = []
     for row, b in enumerate(probed):
         for index, a in enumerate(held):
-            similarity = jaccard(*(np.array(sorted(s), np.uint64) for s in (a, b)))
+            similarity = jaccard(*(np.array(sorted(s), np.uint64) for s in (a, b)), measure)
             if similarity >= threshold:
                 expected.append((index, row, similarity))
     return expected
 
 
-def joined(held, probed, threshold):
-    found = HeldoutIndex(*sets_of(held), threshold).probe(*sets_of(probed))
+def joined(held, probed, threshold, measure="jaccard"):
+    found = HeldoutIndex(*sets_of(held), threshold, measure).probe(*sets_of(probed))
     return list(zip(*(column.tolist() for column in found)))
 
 
+MEASURE = st.sampled_from(["jaccard", "containment"])
 SETS = st.lists(st.sets(st.integers(0, 14), max_size=12), max_size=7)
 
 
 @settings(deadline=None, max_examples=300)
-@given(SETS, SETS, st.sampled_from(THRESHOLDS), st.integers(1, 8))
-def test_join_is_that_of_all_pairs(held, probed, threshold, chunk):
+@given(SETS, SETS, st.sampled_from(THRESHOLDS), st.integers(1, 8), MEASURE)
+def test_join_is_that_of_all_pairs(held, probed, threshold, chunk, measure):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(join, "_CHUNK_HITS", chunk)
-        assert joined(held, probed, threshold) == all_pairs(held, probed, threshold)
+        assert joined(held, probed, threshold, measure) == all_pairs(held, probed, threshold, measure)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_join_of_parts_near_the_threshold(threshold):
+    """Sets of 1 to 60 of which about the threshold's part lies in one of up to 900, anywhere in it."""
+    chance = np.random.default_rng(int(threshold * 100))
+    held, probed = [], []
+    for size in range(1, 61):
+        large = chance.integers(0, 2**64, chance.integers(size, 900), np.uint64)
+        shared = min(size, int(np.ceil(size * threshold)) + int(chance.integers(-1, 2)))
+        part = chance.choice(large, max(shared, 0), replace=False).tolist()
+        held.append([*part, *chance.integers(0, 2**64, size - len(part), np.uint64).tolist()])
+        probed.append(large.tolist())
+    expected = all_pairs(held, probed, threshold, "containment")
+    assert len(expected) > 15
+    assert joined(held, probed, threshold, "containment") == expected
+    assert joined(probed, held, threshold, "containment") == [(b, a, s) for a, b, s in sorted(expected)]
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
@@ -105,6 +123,11 @@ def test_a_frequent_hash_is_worked_through_in_chunks(monkeypatch):
     assert max(sizes) <= 1000
     held, probed, similarity = index.probe(*sets_of(sets))
     assert held.tolist() == probed.tolist() == list(range(300)) and (similarity == 1.0).all()
+
+
+def test_an_unknown_measure_is_refused():
+    with pytest.raises(ValueError, match="jaccard, containment"):
+        HeldoutIndex(*sets_of([[1]]), 0.8, "overlap")
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.01, float("nan")])
