@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dedup.keyed import keyed_survivors
 from dedup.survivors import cluster_keys, components, survivors
 
 Pairs = np.ndarray
@@ -18,6 +19,7 @@ class Graph:
     edges: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
     loose: Callable[[], Iterator[np.ndarray]]
     twins: Callable[[], Iterator[np.ndarray]]
+    keys: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] = lambda: iter(())
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Decisions:
     cluster_key: np.ndarray
     cluster: np.ndarray
     cluster_size: np.ndarray
+    kind: np.ndarray
 
 
 def decide(graph: Graph, folder: str, memory: int) -> Iterator[Decisions]:
@@ -47,8 +50,13 @@ def decide(graph: Graph, folder: str, memory: int) -> Iterator[Decisions]:
     sims = np.concatenate([np.empty(0), *(e[1] for e in edges)])
     twins = np.searchsorted(docs, np.concatenate([none, *graph.twins()]))
     loose = np.searchsorted(docs, np.concatenate([none, *graph.loose()]))
-    verdict = survivors(rank, pairs, sims, twins)
-    whole = components(len(docs), rank[np.concatenate([pairs, twins, loose])])[rank]
+    keyed = list(graph.keys())
+    keys = np.searchsorted(docs, np.concatenate([none, *(k[0] for k in keyed)]))
+    if len(keys):
+        verdict = keyed_survivors(rank, pairs, sims, twins, keys, np.concatenate([k[1] for k in keyed]))
+    else:
+        verdict = survivors(rank, pairs, sims, twins)
+    whole = components(len(docs), rank[np.concatenate([pairs, twins, loose, keys])])[rank]
     label = order[whole]
     keeper = np.where(verdict.kept, np.arange(len(docs)), verdict.duplicate_of)
     yield Decisions(
@@ -60,4 +68,5 @@ def decide(graph: Graph, folder: str, memory: int) -> Iterator[Decisions]:
         cluster_keys(label, words[:, -2:]),
         docs[label],
         np.bincount(label, minlength=len(docs))[label],
+        verdict.kind,
     )

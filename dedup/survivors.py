@@ -29,6 +29,7 @@ class Verdict:
     similarity    float64: to that document, NaN if kept
     twin          bool: removed because its text equals that of the kept document it names
     cluster       int64: the best-ranked document of its connected component (edges and twins)
+    kind          uint8: the step of the key that it shares with the kept one (see `dedup.keyed`), else 0
     """
 
     kept: np.ndarray
@@ -36,6 +37,7 @@ class Verdict:
     similarity: np.ndarray
     twin: np.ndarray
     cluster: np.ndarray
+    kind: np.ndarray
 
 
 def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, twin_pairs: np.ndarray) -> Verdict:
@@ -70,7 +72,8 @@ def survivors(order: np.ndarray, edges: np.ndarray, similarities: np.ndarray, tw
     document = np.empty(n, np.int64)
     document[order] = np.arange(n)
     named = np.where(kept, -1, document[keeper]) if n else keeper
-    return Verdict(kept[order], named[order], similarity[order], twin[order], document[cluster[order]])
+    no_key = np.zeros(n, np.uint8)
+    return Verdict(kept[order], named[order], similarity[order], twin[order], document[cluster[order]], no_key)
 
 
 def _first_independent_set(n: int, ends: np.ndarray) -> np.ndarray:

@@ -27,12 +27,12 @@ from pipeline.sets import Documents
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened
 
 EXACT, NEAR = 1, 2
-REASONS = {EXACT: "exact_duplicate", NEAR: "near_duplicate"}
+KEY = 2  # why of the n-th key (from 1) is KEY + n
 
 VERDICTS = pa.schema(
     [
         ("split", pa.int16()),  # number of the split in the recipe's order, -1 if removed
-        ("why", pa.uint8()),  # 0 kept, EXACT or NEAR
+        ("why", pa.uint8()),  # 0 kept, EXACT, NEAR or KEY + the number of the key
         ("similarity", pa.float64()),
         ("cluster0", pa.uint64()),
         ("cluster1", pa.uint64()),
@@ -89,10 +89,11 @@ def _verdicts(job: Job, features: pa.Table, decided: pa.Table) -> pa.RecordBatch
     if job.near["names"]:
         removed = ~decided["kept"].to_numpy(zero_copy_only=False)
         twin = decided["twin"].to_numpy(zero_copy_only=False) & ("exact" in job.near["names"])
-        why[rows] = np.where(removed, np.where(twin, EXACT, NEAR), 0)
+        kind = decided["kind"].to_numpy()
+        why[rows] = np.where(removed, np.where(kind > 0, KEY + kind, np.where(twin, EXACT, NEAR)), 0)
         similarity[rows] = decided["similarity"].to_numpy()
     split = np.where(why > 0, -1, sides(job.publish, key0, key1)).astype(np.int16)
-    columns = [split, why, pa.array(similarity, mask=why == 0), key0, key1, size]
+    columns = [split, why, pa.array(similarity, mask=(why == 0) | (why > KEY)), key0, key1, size]
     return pa.record_batch([pa.array(column) for column in columns], schema=VERDICTS)
 
 
@@ -112,9 +113,16 @@ def mixed(values: np.ndarray, seed: int) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def step_of(names: dict[str, str], why: int) -> str:
-    """The recipe's step that removes for this reason, "" if the recipe has none."""
-    return names.get("exact" if why == EXACT else "minhash", "")
+def why_words(job: Job) -> list[tuple[str | None, str | None]]:
+    """The recipe's step and the reason of each `why`; "" where the recipe has no such step."""
+    names = job.near["names"]
+    keys = [(key["name"], key["reason"]) for key in job.near["keys"]]
+    return [
+        (None, None),
+        (names.get("exact", ""), "exact_duplicate"),
+        (names.get("minhash", ""), "near_duplicate"),
+        *keys,
+    ]
 
 
 def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.RecordBatch) -> None:
@@ -129,7 +137,8 @@ def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.Re
         ]
     )
     for kind in np.unique(why[why > 0]).tolist():
-        count_rejects(counts, step_of(job.near["names"], kind), [REASONS[kind]] * int((why == kind).sum()))
+        step, reason = why_words(job)[kind]
+        count_rejects(counts, str(step), [reason] * int((why == kind).sum()))
     names, codes = np.unique(features["source"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
     docs, lost = np.bincount(codes, minlength=len(names)), np.bincount(codes[why > 0], minlength=len(names))
     for name, n, gone in zip(names.tolist(), docs.tolist(), lost.tolist()):

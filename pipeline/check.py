@@ -132,13 +132,15 @@ def _partners(corpus: _Corpus) -> Finding:
         if not entry["path"].startswith("rejected/"):
             continue
         with storage.local_copy(storage.join(corpus.output, entry["path"])) as path:
-            table = pq.read_table(path, columns=["id", "duplicate_of", "similarity"], use_threads=False)
+            table = pq.read_table(path, columns=["id", "duplicate_of", "similarity", "reason"], use_threads=False)
         for row in table.filter(pa.compute.is_valid(table["duplicate_of"])).to_pylist():
             if row["duplicate_of"] not in corpus.ids:
                 finding.wrong.append(f"{row['id']} is said to duplicate {row['duplicate_of']}, which is not kept")
-            elif row["similarity"] < (threshold or 1.0):
+            elif row["similarity"] is None and row["reason"] != "near_duplicate":
+                continue  # equal by a key: the texts need not be alike
+            elif (row["similarity"] or 0.0) < (threshold or 1.0):
                 finding.wrong.append(
-                    f"{row['id']} was removed at similarity {row['similarity']:.4f}, below {threshold}"
+                    f"{row['id']} was removed at similarity {row['similarity'] or 0.0:.4f}, below {threshold}"
                 )
     return finding
 

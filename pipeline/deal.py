@@ -27,7 +27,7 @@ import zstandard
 
 from filters.step import set_column
 from pipeline import ledger
-from pipeline.assign import REASONS, mixed, step_of
+from pipeline.assign import mixed, why_words
 from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.groups import group_starts, groups
@@ -107,8 +107,7 @@ def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int
     features = files.table(manifest, "features").select(["key0", "key1", "bytes"])
     split, why = table["split"].to_numpy(), table["why"].to_numpy()
     position, part = places(job, features, split, _before(assigned, group, place), final_splits(job, final_round))
-    steps = np.array([None, *(step_of(job.near["names"], kind) for kind in REASONS)], dtype=object)
-    reasons = np.array([None, *REASONS.values()], dtype=object)
+    steps, reasons = np.array(why_words(job), dtype=object).T
     names = {}
     if (why > 0).any():
         names = _names(files, assigned, manifest["index"], group)

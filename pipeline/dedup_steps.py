@@ -62,10 +62,39 @@ def keep_signals(keep: list[Any] | None) -> list[str]:
     return list(dict.fromkeys(name for name in named if name))
 
 
-class Exact(Model):
-    """Removes documents whose normalised text is equal to another's."""
+KEYS = ("text", "url", "id", "source", "date", "lang")
 
+
+def _by(given: Any) -> list[str]:
+    names = given if isinstance(given, list) else [given]
+    for name in names:
+        field = isinstance(name, str) and name.startswith("metadata.") and name.removeprefix("metadata.")
+        if not (field or name in KEYS):
+            near = nearest(str(name), KEYS)
+            raise ValueError(f"expected {', '.join(KEYS)}, metadata.FIELD, or a list of these; got {name!r}{near}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("expected each column once, and at least one")
+    return names
+
+
+class Exact(Model):
+    """Removes documents that are equal to another by their normalised text, or by other columns."""
+
+    by: Annotated[list[str], BeforeValidator(_by)] = Field(default_factory=lambda: ["text"])
+    normalize: bool | None = None
     keep: Keep = Field(default_factory=lambda: ["longest"])
+
+    def normalized(self) -> bool:
+        """Whether values are brought to a normal form: texts and URLs are, if nothing else is said."""
+        return self.by in (["text"], ["url"]) if self.normalize is None else self.normalize
+
+    def kind(self) -> str:
+        """ "exact" for the normalised text, as all text is known by; else a key, such as "exact.url"."""
+        return "exact" if self.by == ["text"] and self.normalized() else f"exact.{'_'.join(self.by)}"
+
+    def reason(self) -> str:
+        """What the ledger says of who goes."""
+        return "exact_duplicate" if self.by == ["text"] else f"same_{'_'.join(self.by)}"
 
 
 class Kind(Model):
@@ -183,8 +212,6 @@ def add_dedup(dedup: dict[str, Any], body: Any, where: dict[str, list[str]], pat
         place = (*path, "dedup", kind)
         if kind not in DEDUP:
             raise _error(source, place, f"unknown dedup '{kind}'{nearest(kind, DEDUP)} (known: {', '.join(DEDUP)})")
-        if kind in dedup:
-            raise _error(source, place, f"dedup {kind} stands twice; once is all it takes")
         later = [
             name
             for name in dedup
@@ -195,9 +222,13 @@ def add_dedup(dedup: dict[str, Any], body: Any, where: dict[str, list[str]], pat
                 source, place, f"dedup {kind} changes texts that {later[0]} has compared; put it before {later[0]}"
             )
         try:
-            dedup[kind] = DEDUP[kind].model_validate(options or {})
+            step = DEDUP[kind].model_validate(options or {})
         except ValidationError as error:
             raise RecipeError(letter(error, source, place, DEDUP[kind])) from None
+        name = step.kind() if isinstance(step, Exact) else kind
+        if name in dedup:
+            raise _error(source, place, f"dedup {name} stands twice; once is all it takes")
+        dedup[name] = step
 
 
 def _error(source: Source, path: KeyPath, message: str) -> RecipeError:

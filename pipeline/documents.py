@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from dedup.containment import sample
 from dedup.exact import record_keys, text_hashes
+from dedup.keys import key_hashes
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingling import document_sets
 from filters.step import set_column
@@ -54,6 +55,7 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
     fields += [(name, pa.uint64()) for name in ("key0", "key1", "text0", "text1")]
     fields += [("chars", pa.int64()), ("bytes", pa.int64())]
     fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
+    fields += [(f"by{n}.{half}", pa.uint64()) for n in range(1, len(refine["keys"]) + 1) for half in (0, 1)]
     if refine["minhash"]:
         fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64()))]
     return pa.schema(fields)
@@ -125,6 +127,10 @@ class DocumentFiles:
             table = set_column(table, name, pa.array(values, pa.uint64()))
         table = set_column(table, "chars", pc.cast(pc.utf8_length(table["text"]), pa.int64()))
         table = set_column(table, "bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
+        for number, key in enumerate(self.part["keys"], 1):
+            hashes, has = key_hashes(table, key["by"], key["normalize"])
+            for half in (0, 1):
+                table = set_column(table, f"by{number}.{half}", pa.array(hashes[:, half], pa.uint64(), mask=~has))
         if self.part["minhash"]:
             table = self._sketched(table)
         return conform(table, self._schema)

@@ -158,5 +158,6 @@ def _end(end: dict[str, Any]) -> list[str]:
         return [f"  kept     in {end['kept_in']}"]
     lines = [f"  rejected at {end['step']}: {end['reason']}"]
     if end["duplicate_of"]:
-        lines.append(f"  duplicate of {end['duplicate_of']}, which is kept; similarity {end['similarity']:.4f}")
+        alike = "" if end["similarity"] is None else f"; similarity {end['similarity']:.4f}"
+        lines.append(f"  duplicate of {end['duplicate_of']}, which is kept{alike}")
     return lines

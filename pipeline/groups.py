@@ -44,7 +44,7 @@ def rows_of(docs: np.ndarray) -> np.ndarray:
 def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     """How many match tasks there are: a power of two, from the number of documents alone."""
     docs, shingles = (sum(output_rows(manifest, name) for manifest in refined) for name in ("docs", "shingles"))
-    sketch, rows = job.refine["minhash"], 2 * docs
+    sketch, rows = job.refine["minhash"], (2 + len(job.refine["keys"])) * docs
     if sketch:
         rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
     few = 1 << max(0, (rows // PARTITION_ROWS).bit_length())

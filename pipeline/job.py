@@ -143,6 +143,7 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
         "rejected_text": recipe.output.rejected_text,
         "minhash": _sketch(steps),
         "cuts": steps.cuts,
+        "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
     }
 
 
@@ -152,11 +153,13 @@ def _sketch(steps: Steps) -> dict[str, Any] | None:
 
 
 def _near_part(steps: Steps) -> dict[str, Any]:
+    near = steps.minhash
     return {
         "names": steps.names,
+        "keys": [{"name": name, "reason": key.reason()} for name, key in steps.keys],
         "keep": steps.keep,
-        "threshold": steps.minhash.threshold if steps.minhash else None,
-        "similarity": steps.minhash.similarity if steps.minhash else None,
+        "threshold": near.threshold if near else None,
+        "similarity": near.similarity if near else None,
     }
 
 

@@ -18,6 +18,7 @@ import pyarrow.ipc
 
 from dedup.candidates import candidate_pairs, represent, twins
 from dedup.containment import contained_pairs
+from dedup.keys import key_pairs
 from pipeline.commit import Attempt
 from pipeline.groups import groups, numbers, partitions
 from pipeline.job import Job
@@ -27,6 +28,7 @@ from pipeline.sets import Documents
 from pipeline.stage_files import Files, manifests, opened
 
 EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
+KEY_EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("kind", pa.uint8())])
 PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64())])
 
 BAND_ROWS = 4 << 20
@@ -42,8 +44,7 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     with opened(job.output) as files:
         dealers = {
             name: _Dealer(attempt, name, f"{prefix}.{name}.arrow", columns, partitions(job, refined))
-            for name, columns in KINDS.items()
-            if job.refine["minhash"] or name != "bands"
+            for name, columns in kinds(job).items()
         }
         for manifest in groups(refined)[task["index"]]:
             reader = files.arrow(manifest, "features")
@@ -57,11 +58,24 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 if job.refine["minhash"]:
                     flat, sizes = batch["bands"].flatten().to_numpy(), batch["bands"].value_lengths().to_numpy()
                     dealers["bands"].add(flat, np.repeat(text[0], sizes), np.repeat(docs, sizes))
+                for name in _key_names(job):
+                    has = batch[f"{name}.0"].is_valid()
+                    mine = batch.filter(has)
+                    dealers[name].add(*_columns(mine, f"{name}.0", f"{name}.1"), docs[has.to_numpy(False)])
                 start += len(batch)
         return {"rows": sum(dealer.close() for dealer in dealers.values())}
 
 
-KINDS = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc"), "bands": ("hash", "twin", "doc")}
+def kinds(job: Job) -> dict[str, tuple[str, str, str]]:
+    """Files of a band task and their columns."""
+    found = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc")}
+    if job.refine["minhash"]:
+        found["bands"] = ("hash", "twin", "doc")
+    return found | {name: (f"{name}.0", f"{name}.1", "doc") for name in _key_names(job)}
+
+
+def _key_names(job: Job) -> list[str]:
+    return [f"by{number}" for number in range(1, len(job.refine["keys"]) + 1)]
 
 
 def _columns(batch: pa.RecordBatch, *names: str) -> list[np.ndarray]:
@@ -125,8 +139,26 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         if job.refine["minhash"]:
             hashes = _partition(files, banded, "bands", task["index"], count)
             touched += _match_bands(job, hashes, sets, attempt, prefix, counts)
+        if job.refine["keys"]:
+            by_key = [_partition(files, banded, name, task["index"], count) for name in _key_names(job)]
+            touched.append(_match_keys(by_key, sets, attempt, prefix, counts))
         write_nodes(job, attempt, f"{prefix}.nodes.arrow", sets, touched)
     return counts
+
+
+def _match_keys(
+    by_key: list[list[np.ndarray]], sets: Documents, attempt: Attempt, prefix: str, counts: dict[str, Any]
+) -> np.ndarray:
+    """Writes the pairs of equal key of a partition, with the number of the key; returns them."""
+    found = [
+        key_pairs(first, second, docs, lambda group: ranks(sets.words(group), group)) for first, second, docs in by_key
+    ]
+    pairs = np.concatenate([pair for pair, _ in found])
+    number = np.repeat(np.arange(1, len(found) + 1, dtype=np.uint8), [len(pair) for pair, _ in found])
+    write_table(attempt, "key_edges", f"{prefix}.key_edges.arrow", KEY_EDGES, [pairs[:, 0], pairs[:, 1], number])
+    counts["key_pairs"] = len(pairs)
+    counts["uncompared"] += sum(left_out for _, left_out in found)
+    return pairs
 
 
 def _partition(files: Files, banded: list[dict[str, Any]], name: str, index: int, count: int) -> list[np.ndarray]:

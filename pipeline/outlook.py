@@ -79,7 +79,7 @@ def _cut(options: dict[str, Any]) -> str:
 
 
 def _dedup(job: Job, kind: str) -> str:
-    if kind == "exact":
+    if kind != "minhash":
         return f"keep: {_policy(job)}"
     sketch = job.refine["minhash"]
     spec = sketch["shingle"]

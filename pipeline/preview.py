@@ -77,7 +77,8 @@ def _examples(folder: str, manifest: dict[str, Any]) -> str:
 
 def _measured(row: dict[str, Any]) -> str:
     if row["duplicate_of"]:
-        return f"  duplicate of {row['duplicate_of']}, similarity {row['similarity']:.3f}"
+        alike = "" if row["similarity"] is None else f", similarity {row['similarity']:.3f}"
+        return f"  duplicate of {row['duplicate_of']}{alike}"
     parts = [] if row["value"] is None else [f"value {row['value']:.4g}"]
     parts += [] if row["threshold"] is None else [f"threshold {row['threshold']:g}"]
     parts += [row["detail"]] if row["detail"] else []

@@ -12,6 +12,7 @@ Files, one for each group of document files:
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,6 +40,7 @@ DECISIONS = pa.schema(
         ("cluster1", pa.uint64()),
         ("cluster", pa.uint64()),  # the document of the cluster that the policy ranks first
         ("cluster_size", pa.int64()),
+        ("kind", pa.uint8()),  # 1, 2, ...: the exact step whose key it shares with the keeper
     ]
 )
 WANTED = pa.schema([("keeper", pa.uint64()), ("doc", pa.uint64())])
@@ -69,6 +71,7 @@ def _graph(job: Job, files: Files, this_round: int) -> Graph:
     matched = manifests(job.output, "match")
     probed = [m for number in range(this_round) for m in manifests(job.output, f"probe-{number}")]
     near = matched if job.refine["minhash"] else []
+    removes_texts = not job.near["names"] or bool({"exact", "minhash"} & job.near["names"].keys())
 
     def tables(found: list[dict[str, Any]], name: str) -> Iterator[pa.Table]:
         for manifest in found:
@@ -88,8 +91,13 @@ def _graph(job: Job, files: Files, this_round: int) -> Graph:
             (np.stack([t["a"].to_numpy(), t["b"].to_numpy()], axis=1), t["similarity"].to_numpy())
             for t in tables([*near, *probed], "edges")
         ),
-        loose=lambda: pairs(near, "loose"),
-        twins=lambda: pairs(matched, "twins"),
+        # equal texts that no step removes stand on one side of the split all the same
+        loose=lambda: itertools.chain(pairs(near, "loose"), iter(()) if removes_texts else pairs(matched, "twins")),
+        twins=lambda: pairs(matched, "twins") if removes_texts else iter(()),
+        keys=lambda: (
+            (np.stack([t["a"].to_numpy(), t["b"].to_numpy()], axis=1), t["kind"].to_numpy())
+            for t in tables(matched if job.refine["keys"] else [], "key_edges")
+        ),
     )
 
 
@@ -97,7 +105,7 @@ def _columns(found: Decisions) -> list[np.ndarray]:
     key = found.cluster_key
     return [
         found.doc, found.kept, found.keeper, found.similarity, found.twin,
-        key[:, 0], key[:, 1], found.cluster, found.cluster_size,
+        key[:, 0], key[:, 1], found.cluster, found.cluster_size, found.kind,
     ]  # fmt: skip
 
 

@@ -57,11 +57,12 @@ class Steps:
     minhash: MinHash | None
     names: dict[str, str]
     cuts: dict[str, dict[str, Any]]
+    keys: list[tuple[str, Exact]] = field(default_factory=list)
 
     @property
     def keep(self) -> list[Any] | None:
         """The one policy of this recipe's dedup as its criteria in order, None without dedup."""
-        for step in (self.minhash, self.exact):
+        for step in (self.minhash, self.exact, *(key for _, key in self.keys)):
             if step is not None and "keep" in step.model_fields_set:
                 return step.keep
         return ["longest"] if self.names else None
@@ -87,20 +88,17 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
             )
         rows += _row_steps(kind, body, where, number, source)
     _refuse_repeats(rows, source)
-    exact, minhash = dedup.get("exact"), dedup.get("minhash")
-    if (
-        exact
-        and minhash
-        and exact.keep != minhash.keep
-        and {"keep"} <= exact.model_fields_set & minhash.model_fields_set
-    ):
+    whole = [step for kind, step in dedup.items() if kind not in CUTS]
+    policies = [step.keep for step in whole if "keep" in step.model_fields_set]
+    if any(policy != policies[0] for policy in policies):
         raise _error(
             source,
             ("steps",),
-            "exact and minhash keep by different policies; one order decides about all duplicates. Give keep once.",
+            "the dedup steps keep by different policies; one order decides about all duplicates. Give keep once.",
         )
     cuts = {kind: {"name": names.pop(kind), **dedup[kind].model_dump()} for kind in CUTS if kind in dedup}
-    return Steps(rows, exact, minhash, names, cuts)
+    keys = [(names[kind], step) for kind, step in dedup.items() if kind.startswith("exact.")]
+    return Steps(rows, dedup.get("exact"), dedup.get("minhash"), names, cuts, keys)
 
 
 def _opened(item: Any, path: KeyPath, source: Source) -> tuple[str, Any, dict[str, list[str]]]:
