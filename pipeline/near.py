@@ -59,6 +59,8 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                     flat, sizes = batch["bands"].flatten().to_numpy(), batch["bands"].value_lengths().to_numpy()
                     dealers["bands"].add(flat, np.repeat(text[0], sizes), np.repeat(docs, sizes))
                 for name in _key_names(job):
+                    if f"{name}.0" not in batch.schema.names:
+                        continue  # an index of another corpus: made for texts
                     has = batch[f"{name}.0"].is_valid()
                     mine = batch.filter(has)
                     dealers[name].add(*_columns(mine, f"{name}.0", f"{name}.1"), docs[has.to_numpy(False)])
@@ -141,13 +143,18 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             touched += _match_bands(job, hashes, sets, attempt, prefix, counts)
         if job.refine["keys"]:
             by_key = [_partition(files, banded, name, task["index"], count) for name in _key_names(job)]
-            touched.append(_match_keys(by_key, sets, attempt, prefix, counts))
+            touched.append(_match_keys(by_key, first_number(job), sets, attempt, prefix, counts))
         write_nodes(job, attempt, f"{prefix}.nodes.arrow", sets, touched)
     return counts
 
 
 def _match_keys(
-    by_key: list[list[np.ndarray]], sets: Documents, attempt: Attempt, prefix: str, counts: dict[str, Any]
+    by_key: list[list[np.ndarray]],
+    older: np.uint64,
+    sets: Documents,
+    attempt: Attempt,
+    prefix: str,
+    counts: dict[str, Any],
 ) -> np.ndarray:
     """Writes the pairs of equal key of a partition, with the number of the key; returns them."""
     found = [
@@ -155,6 +162,8 @@ def _match_keys(
     ]
     pairs = np.concatenate([pair for pair, _ in found])
     number = np.repeat(np.arange(1, len(found) + 1, dtype=np.uint8), [len(pair) for pair, _ in found])
+    new = pairs[:, 0] < older  # two old documents are both published: nothing to decide
+    pairs, number = pairs[new], number[new]
     write_table(attempt, "key_edges", f"{prefix}.key_edges.arrow", KEY_EDGES, [pairs[:, 0], pairs[:, 1], number])
     counts["key_pairs"] = len(pairs)
     counts["uncompared"] += sum(left_out for _, left_out in found)
