@@ -66,9 +66,16 @@ def _clusters(job: Job, final_round: int, source: str) -> list[str]:
                 _collect(files, resolved, number, group, source, found)
         largest = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))[:SHOWN]
         return [
-            f"{len(similarities):,} removed, similarity {min(similarities):.2f} to {max(similarities):.2f}, like {_told(job, files, doc)}"
+            f"{len(similarities):,} removed, {_alike(similarities)}, like {_told(job, files, doc)}"
             for doc, similarities in largest
         ]
+
+
+def _alike(similarities: list[float]) -> str:
+    known = [similarity for similarity in similarities if not np.isnan(similarity)]
+    told = f"similarity {min(known):.2f} to {max(known):.2f}" if known else ""
+    by_key = len(similarities) - len(known)  # a URL or column in common says nothing of the texts
+    return ", ".join(part for part in (told, f"{by_key:,} by a key" if by_key else "") if part)
 
 
 def _collect(

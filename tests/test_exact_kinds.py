@@ -22,7 +22,7 @@ from dedup.survivors import survivors
 from dedup.urls import canonical_url
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RunError
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
 from pipeline.recipe import read
@@ -33,7 +33,7 @@ input: {{paths: '{path}'}}
 steps:
 {steps}
 output: {{path: '{out}', split: {split}}}
-run: {{engine: local}}
+run: {{engine: local, max_source_loss: 1}}
 """
 
 
@@ -191,6 +191,15 @@ def test_survivors_with_keys(n, data):
 
 
 # --- end to end
+
+
+def test_the_guard_tells_of_keys(tmp_path, monkeypatch):
+    """Nearly all documents of a source have one URL: the run stops and says why."""
+    rng = np.random.default_rng(5)
+    records = [{"id": f"{i}", "text": rng_text(rng), "url": "http://one.org/"} for i in range(150)]
+    monkeypatch.setitem(globals(), "PAGE", PAGE.replace(", max_source_loss: 1", ""))
+    with pytest.raises(RunError, match="149 removed, 149 by a key, like"):
+        dedup(records, tmp_path / "x", "{exact: {by: url}}")
 
 
 def rng_text(rng, count=60):

@@ -105,7 +105,7 @@ input: {{paths: '{path}', lang: lang}}
 steps:
   - dedup: {{minhash: {{threshold: 0.8{more}}}}}
 output: {{path: '{out}', split: {{train: 0.6, test: 0.4}}}}
-run: {{engine: local}}
+run: {{engine: local, max_source_loss: 1}}
 """
 
 
