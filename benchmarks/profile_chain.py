@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import tempfile
 import time
 from collections import defaultdict
@@ -25,6 +26,7 @@ from typing import Any
 import inputs
 import recipes
 
+import pipeline.documents
 import pipeline.refine
 import pipeline.tables
 import pipeline.tasks
@@ -100,12 +102,13 @@ def wrap(clock: Clock) -> None:
     build = module.build_steps
 
     def timed_steps(job: Any) -> list[Named]:
-        return [Named(each.name, clock.timed(each.name, each.step), each.edits) for each in build(job)]
+        return [dataclasses.replace(each, step=clock.timed(each.name, each.step)) for each in build(job)]
 
     module.build_steps = timed_steps
     module.batches = clock.iterated("read", module.batches)
     for name, label in LABELS.items():
-        setattr(module, name, clock.timed(label, getattr(module, name)))
+        place = module if hasattr(module, name) else pipeline.documents
+        setattr(place, name, clock.timed(label, getattr(place, name)))
     writer = pipeline.tables.SteadyWriter
     writer.write = clock.timed("write", writer.write)  # type: ignore[method-assign]
     writer.close = clock.timed("write", writer.close)  # type: ignore[method-assign]

@@ -8,18 +8,19 @@ fails.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from filters.registry import Signal, get_signal, nearest
-from filters.step import Step, all_kept, reasons, set_column
-from filters.texts import Texts
+from filters.step import all_kept, reasons, set_column
+from filters.texts import Texts, Views
 
 
 @dataclass(frozen=True)
@@ -53,33 +54,55 @@ class RuleSet:
     rules: tuple[Rule, ...]
 
 
-def keep_rules(rules: Sequence[Rule], record: bool = False) -> Step:
+Judge = Callable[..., tuple[pa.Table, pa.StructArray]]
+"""A `Step` that takes the table's `Views` too, if the caller has them: `step(table, views)`."""
+
+
+def keep_rules(
+    rules: Sequence[Rule], record: bool = False, chosen: Callable[[pa.Table], np.ndarray] | None = None
+) -> Judge:
     """A step that keeps the documents that pass all rules.
 
     A row that is out is not measured further, unless `record`: then every row is measured by every rule, and
-    the table gets a float64 column `signal.NAME` for each. Errors: ValueError at once for an unknown signal
-    (register it, or call `filters.load_builtin()` first).
+    the table gets a float64 column `signal.NAME` for each. `chosen`: which rows of a table the rules are for (row
+    numbers, ascending), all if None. Errors: ValueError at once for an unknown signal (register it, or call
+    `filters.load_builtin()` first).
     """
     judged = [(rule, get_signal(rule.signal)) for rule in rules]
 
-    def step(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        texts = Texts(table.column("text"))
-        rows = np.arange(len(texts))
+    def step(table: pa.Table, views: Views | None = None) -> tuple[pa.Table, pa.StructArray]:
+        rows = np.arange(len(table)) if chosen is None else chosen(table)
+        if chosen is not None and not len(rows):
+            return table, all_kept(len(table))
+        views = views or Views(table.column("text"))
+        texts, all_rows = views.of(rows), rows
         out: list[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]] = []
+        stays = np.arange(len(rows))
         for rule, signal in judged:
             values = measure(signal, texts)
             if record:
-                table = set_column(table, f"signal.{signal.name}", pa.array(values))
-                values = values[rows]
+                table = _recorded(table, f"signal.{signal.name}", all_rows, values)
+                values = values[stays]
             failed, sides, bounds = _failures(rule, values)
             out.append((rows[failed], sides, values[failed], bounds))
-            stays = np.flatnonzero(~failed)
-            if len(stays) < len(rows):
-                rows = rows[stays]
-                texts = texts if record else texts.take(stays)
+            if failed.any():
+                passed = np.flatnonzero(~failed)
+                rows, stays = rows[passed], stays[passed]
+                texts = texts if record else texts.take(passed)
+        views.put(all_rows if record else rows, texts)
         return table, _as_reasons(table.num_rows, out)
 
     return step
+
+
+def _recorded(table: pa.Table, name: str, rows: np.ndarray, values: np.ndarray) -> pa.Table:
+    """`table` with the column `name` set to `values` at `rows`; elsewhere it stays as it was, null if it was not there."""
+    if len(rows) == len(table):
+        return set_column(table, name, pa.array(values))
+    before = table.column(name).combine_chunks() if name in table.schema.names else pa.nulls(len(table), pa.float64())
+    mask = np.zeros(len(table), bool)
+    mask[rows] = True
+    return set_column(table, name, pc.replace_with_mask(before, pa.array(mask), pa.array(values)))
 
 
 def measure(signal: Signal, texts: Texts) -> np.ndarray:

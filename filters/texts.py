@@ -106,6 +106,45 @@ class Texts:
         return self.once(_spans)
 
 
+class Views:
+    """The texts of a table as keep steps look at them one after another, so that none finds again what one before found.
+
+    A step asks for the texts of its rows by `of` and hands back by `put` those that stay; between two steps `take`
+    drops the rows that went out. Rows are int64 row numbers, ascending.
+    """
+
+    def __init__(self, column: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None) -> None:
+        self._column = column
+        self._rows = np.arange(len(column)) if rows is None else rows  # of the column
+        self._seen: list[tuple[np.ndarray, Texts]] = []  # the newest first
+
+    def of(self, rows: np.ndarray) -> Texts:
+        """The texts at `rows`, with what was found for them if they were looked at together before."""
+        for held, texts in self._seen:
+            if len(held) == len(rows) and np.array_equal(held, rows):
+                return texts
+            if len(held) > len(rows) and np.isin(rows, held, assume_unique=True).all():
+                return texts.take(np.searchsorted(held, rows))
+        whole = len(rows) == len(self._column)
+        return Texts(self._column, None if whole else self._rows[rows])
+
+    def put(self, rows: np.ndarray, texts: Texts) -> None:
+        """Keeps what was found in `texts`, which are those at `rows`."""
+        self._seen.insert(0, (rows, texts))
+
+    def take(self, rows: np.ndarray) -> "Views":
+        """The same for the table that has the `rows` of this one."""
+        part = Views(self._column, self._rows[rows])
+        place = np.full(len(self._rows), -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        for held, texts in self._seen:
+            now = place[held]
+            left = np.flatnonzero(now >= 0)
+            if not any(np.array_equal(now[left], other) for other, _ in part._seen):
+                part._seen.append((now[left], texts if len(left) == len(held) else texts.take(left)))
+        return part
+
+
 @dataclass(frozen=True)
 class Spans:
     """Text i is the UTF-8 data[starts[i]:ends[i]]; see `Texts.buffers`. Read-only, so that kernels see one type."""

@@ -16,12 +16,19 @@ from pipeline.steps import RowStep
 
 
 def build(step: RowStep, record: bool) -> Step:
-    """The function that does `step`; `record` keeps what its rules measured as columns `signal.NAME`."""
-    function = _function(step, record)
+    """The function that does `step`; `record` keeps what its rules measured as columns `signal.NAME`.
+
+    That of a step of kind "rules" is a `filters.rules.Judge`.
+    """
+    if step.kind == "rules":  # chooses its rows itself, so that what it finds can be handed on
+        rules = [Rule(*rule) for rule in step.options["rules"]]
+        where = step.where
+        return keep_rules(rules, record, (lambda table: np.flatnonzero(_mask(table, where))) if where else None)
+    function = _function(step)
     return _only_where(function, step.where) if step.where else function
 
 
-def _function(step: RowStep, record: bool) -> Step:
+def _function(step: RowStep) -> Step:
     options = {name: value for name, value in step.options.items() if name != "model_sha256"}
     if step.kind == "extract":
         from filters.extract import extract
@@ -39,8 +46,6 @@ def _function(step: RowStep, record: bool) -> Step:
         from filters.datatrove import datatrove_step
 
         return datatrove_step(**options)
-    if step.kind == "rules":
-        return keep_rules([Rule(*rule) for rule in options["rules"]], record=record)
     edit = filters.EDITS[options["edit"]].function
 
     def mend(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
@@ -49,14 +54,20 @@ def _function(step: RowStep, record: bool) -> Step:
     return mend
 
 
+def _mask(table: pa.Table, where: dict[str, list[str]]) -> np.ndarray:
+    """Which rows `where` names, bool."""
+    mask = np.ones(len(table), dtype=bool)
+    for column, values in where.items():
+        chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
+        mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+    return mask
+
+
 def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
     """`step` on the rows that `where` names; the others stay as they are."""
 
     def some(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        mask = np.ones(len(table), dtype=bool)
-        for column, values in where.items():
-            chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
-            mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+        mask = _mask(table, where)
         if mask.all():
             return step(table)
         if not mask.any():

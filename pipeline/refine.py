@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 
 import filters
 from filters.step import Step, all_kept, reasons, set_column
+from filters.texts import Views
 from pipeline import ledger, storage
 from pipeline.build import build
 from pipeline.commit import Attempt
@@ -45,6 +46,7 @@ class Named:
     name: str
     step: Step
     edits: bool
+    judges: bool = False  # it is a `filters.rules.Judge`: takes the table's `Views` and leaves the texts as they are
 
 
 def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -206,7 +208,10 @@ def _built(refine_json: str) -> list[Named]:
     for module in part["uses"]:
         load_user_module(module)
     record = bool(part["signals"] or part["criteria"])
-    middle = [Named(step["name"], build(RowStep(**step), record), step["kind"] == "edit") for step in part["steps"]]
+    middle = [
+        Named(step["name"], build(RowStep(**step), record), step["kind"] == "edit", step["kind"] == "rules")
+        for step in part["steps"]
+    ]
     return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False)]
 
 
@@ -231,11 +236,13 @@ def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
 
     Yields (step name, (rows that go out, their reasons)), ("edited:NAME", rows changed) and at last (KEPT_STEP, rows that stay).
     """
+    views = None  # what keep steps in a row found; a step of another kind may change the texts
     for named in steps:
         if not len(table):
             break
         before = table["text"]
-        table, why = guarded(named.step, table)
+        views = (views or Views(before)) if named.judges else None
+        table, why = guarded(named.step, table, views)
         if named.edits:
             changed = pc.sum(pc.fill_null(pc.not_equal(before, table["text"]), True)).as_py() or 0
             yield f"edited:{named.name}", changed
@@ -243,13 +250,17 @@ def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
         if pc.any(out).as_py():
             yield named.name, (table.filter(out), why.filter(out))
             table = table.filter(pc.invert(out))
+            views = views and views.take(np.flatnonzero(~np.asarray(out)))
     yield KEPT_STEP, table
 
 
-def guarded(step: Step, table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-    """`step(table)`; if it raises, the row to blame is found by halving and goes out with the exception's name."""
+def guarded(step: Callable[..., Any], table: pa.Table, views: Views | None = None) -> tuple[pa.Table, pa.StructArray]:
+    """`step(table)`; if it raises, the row to blame is found by halving and goes out with the exception's name.
+
+    `views` go to a step that judges, which may raise half way through: so the halves begin anew.
+    """
     try:
-        table_after, why = step(table)
+        table_after, why = step(table) if views is None else step(table, views)
         return table_after, why.combine_chunks() if isinstance(why, pa.ChunkedArray) else why
     except Exception as error:
         if len(table) == 1:
