@@ -22,21 +22,24 @@ def ours(sample: Sample) -> Work:
     from filters.lines import c4_lines
     from filters.rules import keep_rules, load_rule_set
     from filters.step import set_column
+    from filters.texts import Views
     from pipeline.steps import RULE_SETS as folder
 
     filters.load_builtin()
-    steps = [keep_rules(load_rule_set(folder / f"{name}.yaml").rules, record=True) for name in RULE_SETS]
+    steps = {name: keep_rules(load_rule_set(folder / f"{name}.yaml").rules, record=True) for name in RULE_SETS}
     tables = sample.tables()
     words = MIN_WORDS[sample.kind]
 
-    def family(name: str, step: Any, table: Any) -> Any:
-        if name == "c4":
-            edited = c4_lines(filters.Texts(table["text"]), terminal_punctuation=False, min_words=words)
-            table = set_column(table, "text", edited)
-        return step(table)[1]
+    def judged(table: Any) -> list[Any]:
+        """The reasons of each set: three look at the same text, C4 at what its lines leave, as in a pipeline."""
+        views = Views(table["text"], more=True)
+        why = {name: steps[name](table, views)[1] for name in RULE_SETS if name != "c4"}
+        edited = c4_lines(filters.Texts(table["text"]), terminal_punctuation=False, min_words=words)
+        why["c4"] = steps["c4"](set_column(table, "text", edited))[1]
+        return [why[name] for name in RULE_SETS]
 
     def work() -> Any:
-        found = [[family(name, step, table) for name, step in zip(RULE_SETS, steps)] for table in tables]
+        found = [judged(table) for table in tables]
         return lambda: [
             list(row) for table in found for row in zip(*(reasons.is_null().to_pylist() for reasons in table))
         ]

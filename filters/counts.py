@@ -52,6 +52,16 @@ def in_words(texts: Texts) -> Counts:
     return texts.once(_word_rows).counts
 
 
+def in_sentences(texts: Texts) -> Counts:
+    """sentences"""
+    from kernels import words
+
+    if texts.more or texts.has(_word_rows):
+        return Counts(in_words(texts)["sentences"][:, None], ("sentences",))
+    spans = texts.spans
+    return Counts(words.count_sentences(spans.starts, spans.ends, spans.data, _kinds())[:, None], ("sentences",))
+
+
 def in_ngrams(texts: Texts) -> Counts:
     """top_2 .. top_4, duplicate_5 .. duplicate_10: characters"""
     from kernels import ngrams
@@ -60,8 +70,16 @@ def in_ngrams(texts: Texts) -> Counts:
     return Counts(ngrams.count_ngrams(rows.words, rows.firsts, rows.ends), ngrams.COLUMNS)
 
 
+def in_marks(texts: Texts) -> Counts:
+    """hash_signs, ellipses, curly, lorem_ipsum"""
+    from kernels import marks
+
+    spans = texts.spans
+    return Counts(marks.count_marks(spans.starts, spans.ends, spans.data), marks.COLUMNS)
+
+
 def in_lines(texts: Texts) -> Counts:
-    """hash_signs, ellipses, lines, bullet_lines, terminal_rows, duplicate_parts, paragraphs and more"""
+    """chars, lines, bullet_lines, terminal_rows, duplicate_parts, paragraphs and more"""
     from kernels import lines
 
     spans = texts.spans

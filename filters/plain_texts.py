@@ -54,6 +54,11 @@ def in_words(texts: Sequence[str]) -> dict[str, np.ndarray]:
     return _columns(rows)
 
 
+def in_sentences(texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Sentences alone, as among `in_words`."""
+    return {"sentences": in_words(texts)["sentences"]} if texts else {}
+
+
 def in_ngrams(texts: Sequence[str]) -> dict[str, np.ndarray]:
     """Characters of all occurrences of the most frequent n-gram of words, the first one if several are, one space
     between two words, n = 2 .. 4; characters of n-grams that stand before, n = 5 .. 10, without the spaces."""
@@ -88,6 +93,20 @@ def _duplicate_chars(words: list[str], n: int) -> int:
     return chars
 
 
+def in_marks(texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """See COLUMNS in kernels/marks.py."""
+    rows = [
+        {
+            "hash_signs": text.count("#"),
+            "ellipses": text.count("...") + text.count("…"),
+            "curly": int("{" in text),
+            "lorem_ipsum": int("lorem ipsum" in text.lower()),
+        }
+        for text in texts
+    ]
+    return _columns(rows)
+
+
 def in_lines(texts: Sequence[str]) -> dict[str, np.ndarray]:
     """See COLUMNS in kernels/lines.py."""
     rows = []
@@ -98,10 +117,6 @@ def in_lines(texts: Sequence[str]) -> dict[str, np.ndarray]:
         paragraphs = _BLANK_LINES.split(text.strip())
         row = {
             "chars": len(text),
-            "hash_signs": text.count("#"),
-            "ellipses": text.count("...") + text.count("…"),
-            "curly": "{" in text,
-            "lorem_ipsum": "lorem ipsum" in text.lower(),
             "line_feeds": text.count("\n"),
             "lines": len(lines),
             "line_chars": sum(map(len, lines)),

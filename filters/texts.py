@@ -30,9 +30,12 @@ LONGEST = 1 << 28  # bytes of one text; its n-grams take up to 100 bytes of memo
 class Texts:
     """`n` texts from an Arrow (large_)string array; a null counts as ""."""
 
-    def __init__(self, array: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None) -> None:
+    def __init__(
+        self, array: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None, *, more: bool = False
+    ) -> None:
         self._array = array
         self._rows = rows  # of the array, still to be taken; None: all
+        self.more = more  # whether others will look at these texts too: then what they may need is found at once
         self._kept: dict[Callable[[Texts], Any], Any] = {}
 
     def __len__(self) -> int:
@@ -57,9 +60,13 @@ class Texts:
 
     def take(self, rows: np.ndarray) -> "Texts":
         """The texts at `rows` (int64 row numbers), with all that was found already."""
-        part = Texts(self._array, rows if self._rows is None else self._rows[rows])
+        part = Texts(self._array, rows if self._rows is None else self._rows[rows], more=self.more)
         part._kept = {find: _cut(found, rows) for find, found in self._kept.items()}
         return part
+
+    def has(self, find: Callable[["Texts"], Any]) -> bool:
+        """Whether `find` was worked out already."""
+        return find in self._kept
 
     @property
     def strings(self) -> list[str]:
@@ -113,8 +120,11 @@ class Views:
     drops the rows that went out. Rows are int64 row numbers, ascending.
     """
 
-    def __init__(self, column: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None) -> None:
+    def __init__(
+        self, column: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None, *, more: bool = False
+    ) -> None:
         self._column = column
+        self._more = more  # whether more than one step will look
         self._rows = np.arange(len(column)) if rows is None else rows  # of the column
         self._seen: list[tuple[np.ndarray, Texts]] = []  # the newest first
 
@@ -126,7 +136,7 @@ class Views:
             if len(held) > len(rows) and np.isin(rows, held, assume_unique=True).all():
                 return texts.take(np.searchsorted(held, rows))
         whole = len(rows) == len(self._column)
-        return Texts(self._column, None if whole else self._rows[rows])
+        return Texts(self._column, None if whole else self._rows[rows], more=self._more)
 
     def put(self, rows: np.ndarray, texts: Texts) -> None:
         """Keeps what was found in `texts`, which are those at `rows`."""
@@ -134,7 +144,7 @@ class Views:
 
     def take(self, rows: np.ndarray) -> "Views":
         """The same for the table that has the `rows` of this one."""
-        part = Views(self._column, self._rows[rows])
+        part = Views(self._column, self._rows[rows], more=self._more)
         place = np.full(len(self._rows), -1, np.int64)
         place[rows] = np.arange(len(rows))
         for held, texts in self._seen:

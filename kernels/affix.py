@@ -45,7 +45,7 @@ FIRST_OF_LINE = 16  # lines as str.splitlines cuts them
 _APOSTROPHE = 0x2019
 _EM_DASH = 0x2014
 # the units of filters/words.py, as their bytes, the first one highest
-_UNITS = np.array(
+UNITS = np.array(
     [
         int.from_bytes(unit, "big")
         for unit in b"km m dm cm mm nm ha ft in yd g kg mg t lb oz Pa hPa kPa mbar mb MB kb kB KB gb GB tb TB T G M K"
@@ -306,7 +306,7 @@ def _unit(chunk, start, end):
         if not 97 <= (code | 32) <= 122:
             if not 48 <= code <= 57:
                 return 0
-            for unit in _UNITS:
+            for unit in UNITS:
                 if unit == spelled:
                     return width
             return 0

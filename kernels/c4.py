@@ -13,7 +13,8 @@ import numpy as np
 
 from kernels.characters import DECIMAL, SPACE, cut_spaces, decode, skip_spaces
 from kernels.compile import kernel, part
-from kernels.lines import as_bytes, find_lines, says
+from kernels.lines import find_lines
+from kernels.marks import as_bytes, says
 from kernels.memory import PAD, get, load64, pointer, put, store64
 from kernels.simd import below, firsts, low_zeros, ones, open_squares, phrase_pairs
 

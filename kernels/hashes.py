@@ -18,22 +18,26 @@ _ONE = np.uint64(1)
 
 
 @part
-def hash_bytes(data, start, end):
-    """A hash of data[start:end], uint64 and never 0, so that 0 can mean "empty" in a table."""
-    state = np.uint64(end - start) * _B
-    while end - start > 8:
-        state = (state ^ load64(data, start)) * _A
-        state ^= state >> _HALF
-        start += 8
-    state = (state ^ (load64(data, start) & below(8 * (end - start)))) * _A
-    state = (state ^ (state >> _FAR)) * _B
-    return (state ^ (state >> _HALF)) | _ONE
-
-
-@part
 def _round(state, bits):
     state = (state ^ bits) * _A
     return state ^ (state >> _HALF)
+
+
+@part
+def hash_bytes(data, start, end):
+    """A hash of data[start:end], uint64 and never 0, so that 0 can mean "empty" in a table."""
+    state = np.uint64(end - start) * _B
+    while end - start > 16:
+        state = _round(state, load64(data, start))
+        start += 8
+    # the round between 9 and 16 bytes is always worked out: the length of a word is hard to foresee
+    further = _round(state, load64(data, start))
+    more = end - start > 8
+    state = further if more else state
+    start += 8 if more else 0
+    state = (state ^ (load64(data, start) & below(8 * (end - start)))) * _A
+    state = (state ^ (state >> _FAR)) * _B
+    return (state ^ (state >> _HALF)) | _ONE
 
 
 @part

@@ -17,27 +17,11 @@ from kernels.compile import kernel, part
 from kernels.hashes import hash_bytes, table_bits
 from kernels.memory import get, load64, pointer, put, store64
 from kernels.ngrams import add, clear, table_bits_of
-from kernels.simd import (
-    below,
-    breaks,
-    ellipses,
-    firsts,
-    hash_signs,
-    low_zeros,
-    ones,
-    open_curlies,
-    ps_pairs,
-    two_dots,
-    wide_breaks,
-)
+from kernels.simd import below, breaks, firsts, low_zeros, ones, wide_breaks
 
 # what `count_lines` counts; chars are characters
 COLUMNS = (
     "chars",
-    "hash_signs",
-    "ellipses",
-    "curly",  # whether there is one
-    "lorem_ipsum",
     "line_feeds",
     "lines",
     "line_chars",
@@ -57,10 +41,6 @@ COLUMNS = (
 SHORT = 30
 (
     _CHARS,
-    _HASHES,
-    _ELLIPSES,
-    _CURLY,
-    _LOREM,
     _FEEDS,
     _LINES,
     _LINE_CHARS,
@@ -82,14 +62,6 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _ELLIPSIS = 0x2026
 _BULLET = 0x2022
-
-
-def as_bytes(phrase: str) -> np.ndarray:
-    """For `says`."""
-    return np.frombuffer(phrase.encode(), np.uint8)
-
-
-_LOREM_IPSUM = as_bytes("lorem ipsum")
 
 
 class Room(NamedTuple):
@@ -156,56 +128,18 @@ def _add(out, column, number):
 
 @part
 def _scan(data, start, end, room, out):
-    """Characters and what is found anywhere in the text."""
-    chars = hashes = dots = 0
-    curly = lorem = False
-    free = start  # behind the dots that are counted
-    at = start
+    """Where characters begin, and how many there are."""
+    chars = 0
     block = 0
-    while at < end:
-        inside = below(end - at)
-        mark = firsts(data, at) & inside
+    for at in range(start, end, 64):
+        mark = firsts(data, at) & below(end - at)
         put(room.ranks, block, chars)
         store64(room.marks, 8 * block, mark)
         chars += ones(mark)
-        hashes += ones(hash_signs(data, at) & inside)
-        curly |= open_curlies(data, at) & inside != _ZERO
-        dots += ones(ellipses(data, at) & inside)
-        runs = two_dots(data, at) & inside
-        while runs != _ZERO:
-            first = at + low_zeros(runs)
-            runs &= runs - _ONE
-            if first >= free:
-                free = first + 1
-                while free < end and get(data, free) == 46:
-                    free += 1
-                dots += (free - first) // 3
-        pairs = ps_pairs(data, at) & inside
-        while pairs != _ZERO:
-            first = at + low_zeros(pairs) - 7
-            lorem |= first >= start and says(data, first, end, _LOREM_IPSUM, True)
-            pairs &= pairs - _ONE
-        at += 64
         block += 1
     put(room.ranks, block, chars)
     store64(room.marks, 8 * block, _ZERO)
     _add(out, _CHARS, chars)
-    _add(out, _HASHES, hashes)
-    _add(out, _ELLIPSES, dots)
-    _add(out, _CURLY, 1 if curly else 0)
-    _add(out, _LOREM, 1 if lorem else 0)
-
-
-@part
-def says(data, start, end, phrase, any_case):
-    """Whether data[start:end] begins with the phrase, which is in lower case."""
-    if start + len(phrase) > end:
-        return False
-    for at in range(len(phrase)):
-        byte = get(data, start + at)
-        if byte != phrase[at] and not (any_case and 65 <= byte <= 90 and byte + 32 == phrase[at]):
-            return False
-    return True
 
 
 @part

@@ -1,7 +1,9 @@
 """Repeated n-grams of words, n = 2 .. 10, and different words, from the word hashes of kernels/words.py.
 
 An n-gram can only occur twice if both (n-1)-grams in it do, so each round looks at the places that the round before
-left. Before the first table a byte table drops most pairs of words that occur once.
+left. What stands at a place is named by the place where it stands first, its root: an n-gram is the roots of its two
+(n-1)-grams. Most that occur again go on as the first one did, and need no table. Before the first table a byte table
+drops most pairs of words that occur once.
 
     a b a b a b   ->   top 2-gram "a b", 3 times
 """
@@ -14,7 +16,7 @@ import numpy as np
 
 from kernels.compile import kernel, part
 from kernels.hashes import spread, table_bits
-from kernels.memory import get, int64, pointer, put, uint8
+from kernels.memory import get, int64, pointer, put
 from kernels.words import Words
 
 LONGEST = 10
@@ -27,16 +29,16 @@ _ZERO = np.uint64(0)
 
 
 class Room(NamedTuple):
-    """Room for the n-grams of one text of m words."""
+    """Room for the n-grams of one text of m words. An n-gram is known by the place of its first word."""
 
-    sums: np.ndarray  # uint64, m + 1: a polynomial over the hashes of the words before
     ends: np.ndarray  # int64, m + 1: the characters of the words before
-    grams: np.ndarray  # uint64, m: hash of the n-gram at each place that is left
+    grams: np.ndarray  # uint64, m: hash of what is to be looked up in the table
     places: np.ndarray  # int32, m: the places that are left, ascending
-    left: np.ndarray  # uint8, m + 1: whether a place is left
-    slots: np.ndarray  # int32, m: where in the table each place that is left stands
+    roots: np.ndarray  # int32, m + 1: where the n-gram of a place stands first; -1 if the place is not left
+    nexts: np.ndarray  # int32, m + 1: the root of the (n-1)-gram behind a place
+    counts: np.ndarray  # int32, m: how often the n-gram with this root occurs
+    others: np.ndarray  # int32, m: the places that do not go on as their root did
     keys: np.ndarray  # uint64, at least 2 m: the table; 0 is free
-    counts: np.ndarray  # int32, the same
     firsts: np.ndarray  # int32, the same: the first place
     sieve: np.ndarray  # uint8, at least 8 m
 
@@ -48,18 +50,10 @@ def count_ngrams(words: Words, firsts: np.ndarray, ends: np.ndarray) -> np.ndarr
     """
     longest = int((ends - firsts).max(initial=0))
     size = 1 << table_bits_of(longest)
-    room = Room(
-        np.empty(longest + 1, np.uint64),
-        np.empty(longest + 1, np.int64),
-        np.empty(longest + 1, np.uint64),
-        np.empty(longest + 1, np.int32),
-        np.empty(longest + 2, np.uint8),
-        np.empty(longest + 1, np.int32),
-        np.empty(size, np.uint64),
-        np.empty(size, np.int32),
-        np.empty(size, np.int32),
-        np.empty(4 * size, np.uint8),
-    )
+    places, roots, nexts, times, others = (np.empty(longest + 2, np.int32) for _ in range(5))
+    lengths, grams = np.empty(longest + 2, np.int64), np.empty(longest + 2, np.uint64)
+    table, found, sieve = np.empty(size, np.uint64), np.empty(size, np.int32), np.empty(4 * size, np.uint8)
+    room = Room(lengths, grams, places, roots, nexts, times, others, table, found, sieve)
     counts = np.zeros((len(firsts), len(COLUMNS)), np.int64)
     _count_column(words.hashes, words.widths, firsts, ends, room, counts)
     return counts
@@ -73,73 +67,62 @@ def table_bits_of(entries: int) -> int:
 @kernel
 def _count_column(hashes, widths, firsts, ends, arrays, counts):
     room = Room(
-        pointer(arrays.sums),
         pointer(arrays.ends),
         pointer(arrays.grams),
         pointer(arrays.places),
-        pointer(arrays.left),
-        pointer(arrays.slots),
-        pointer(arrays.keys),
+        pointer(arrays.roots),
+        pointer(arrays.nexts),
         pointer(arrays.counts),
+        pointer(arrays.others),
+        pointer(arrays.keys),
         pointer(arrays.firsts),
         pointer(arrays.sieve),
     )
     for text in range(len(firsts)):
         n = ends[text] - firsts[text]
-        _add_up(pointer(hashes), pointer(widths), firsts[text], n, room)
-        _count_text(n, room, pointer(counts), text * len(COLUMNS))
+        _add_up(pointer(widths), firsts[text], n, room)
+        _count_text(pointer(hashes), firsts[text], n, room, pointer(counts), text * len(COLUMNS))
 
 
 @part
-def _add_up(hashes, widths, first, n, room):
-    total = _ZERO
+def _add_up(widths, first, n, room):
     width = 0
-    put(room.sums, 0, total)
     put(room.ends, 0, width)
     for at in range(n):
-        total = total * _FACTOR + get(hashes, first + at)
         width += get(widths, first + at)
-        put(room.sums, at + 1, total)
         put(room.ends, at + 1, width)
 
 
 @part
-def _count_text(n, room, out, column):
-    power = _FACTOR
+def _count_text(hashes, first, n, room, out, column):
     left = 0
     for length in range(2, min(n, LONGEST) + 1):
-        power *= _FACTOR
         if length == 2:
-            left = _sieve_pairs(n - 1, power, room)
+            left = _sieve_pairs(hashes, first, n - 1, room)
+            _look_up(left, room.places, room)
         else:
-            left = _narrow(left, length, power, room)
+            left = _go_on(left, room)
+        left = _drop_single(left, room)
         if length > 4 and left == 0:
             return
-        count, first = _tally(left, room)
         if length <= 4:
-            put(out, column, count * (get(room.ends, first + length) - get(room.ends, first) + length - 1))
+            count, root = _most(left, room)
+            put(out, column, count * (get(room.ends, root + length) - get(room.ends, root) + length - 1))
         else:
             put(out, column, _duplicates(left, length, room))
         column += 1
-        left = _drop_single(left, room)
 
 
 @part
-def _gram(at, length, power, room):
-    """A hash of the n-gram at a place, never 0."""
-    gram = get(room.sums, at + length) - get(room.sums, at) * power
-    return ((gram ^ (gram >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)) | _ONE
-
-
-@part
-def _sieve_pairs(n, power, room):
+def _sieve_pairs(hashes, first, n, room):
     """The places of pairs of words that may occur twice: those that share a byte of the sieve. How many."""
     bits = table_bits(n) + 2
     shift = np.uint64(64 - bits)
     for at in range(1 << bits):
         put(room.sieve, at, 0)
     for at in range(n):
-        gram = _gram(at, 2, power, room)
+        gram = get(hashes, first + at) * _FACTOR + get(hashes, first + at + 1)
+        gram = ((gram ^ (gram >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)) | _ONE
         put(room.grams, at, gram)
         place = gram >> shift
         put(room.sieve, place, min(get(room.sieve, place) + 1, 2))
@@ -147,39 +130,23 @@ def _sieve_pairs(n, power, room):
     for at in range(n):
         gram = get(room.grams, at)
         often = get(room.sieve, gram >> shift) >> 1
-        put(room.left, at, often)
+        put(room.roots, at, int64(often) - 1)
+        put(room.counts, at, 0)
         put(room.places, left, at)
         put(room.grams, left, gram)
         left += often
-    put(room.left, n, 0)
+    put(room.roots, n, -1)
     return left
 
 
 @part
-def _narrow(left, length, power, room):
-    """Of the places left those where the place behind is left too, with their hashes. How many."""
-    kept = 0
-    for x in range(left):
-        at = get(room.places, x)
-        both = get(room.left, at + 1)
-        put(room.left, at, both)
-        put(room.places, kept, at)
-        kept += both
-    for x in range(kept):
-        put(room.grams, x, _gram(get(room.places, x), length, power, room))
-    return kept
-
-
-@part
-def _tally(left, room):
-    """Fill the table. (count, first place) of the most frequent n-gram, the first of them; (1, 0) if none is twice."""
-    bits = table_bits(left)
+def _look_up(number, places, room):
+    """Find the roots of the n-grams at so many places, whose hashes are in `grams`, and count them there."""
+    bits = table_bits(number)
     last = (1 << bits) - 1
-    for slot in range(last + 1):
-        put(room.keys, slot, 0)
-    most = int64(1)
-    first = int64(0)
-    for x in range(left):
+    clear(room.keys, bits)
+    for x in range(number):
+        at = int64(get(places, x))
         gram = get(room.grams, x)
         slot = int64(spread(gram, bits))
         key = get(room.keys, slot)
@@ -188,16 +155,61 @@ def _tally(left, room):
             key = get(room.keys, slot)
         if key == _ZERO:
             put(room.keys, slot, gram)
-            put(room.counts, slot, 1)
-            put(room.firsts, slot, get(room.places, x))
-        else:
-            count = int64(get(room.counts, slot)) + 1
-            put(room.counts, slot, count)
-            place = int64(get(room.firsts, slot))
-            if count > most or (count == most and place < first):
-                most = count
-                first = place
-        put(room.slots, x, slot)
+            put(room.firsts, slot, at)
+        root = int64(get(room.firsts, slot))
+        put(room.roots, at, root)
+        put(room.counts, root, get(room.counts, root) + 1)
+
+
+@part
+def _go_on(left, room):
+    """From (n-1)-grams to n-grams: of the places left those where the place behind is left too. How many."""
+    kept = others = 0
+    for x in range(left):
+        at = int64(get(room.places, x))
+        root = int64(get(room.roots, at))
+        behind = int64(get(room.roots, at + 1))
+        put(room.nexts, at, behind)
+        put(room.counts, at, 0)
+        both = behind >= 0
+        same = both & (int64(get(room.nexts, root)) == behind)
+        put(room.counts, root, get(room.counts, root) + same)
+        put(room.roots, at, root if both else -1)
+        put(room.places, kept, at)
+        kept += both
+        put(room.others, others, at)
+        put(room.grams, others, (np.uint64(root) << np.uint64(32) | np.uint64(behind)) + _ONE)
+        others += both & (not same)
+    if others:
+        _look_up(others, room.others, room)
+    return kept
+
+
+@part
+def _drop_single(left, room):
+    """Of the places left those of n-grams that occur twice. How many."""
+    kept = 0
+    for x in range(left):
+        at = int64(get(room.places, x))
+        root = int64(get(room.roots, at))
+        often = get(room.counts, root) > 1
+        put(room.roots, at, root if often else -1)
+        put(room.places, kept, at)
+        kept += often
+    return kept
+
+
+@part
+def _most(left, room):
+    """(count, first place) of the most frequent n-gram, the first of them; (1, 0) if none is twice."""
+    most = int64(1)
+    first = int64(0)
+    for x in range(left):
+        at = int64(get(room.places, x))
+        count = int64(get(room.counts, at))
+        if count > most and get(room.roots, at) == at:
+            most = count
+            first = at
     return most, first
 
 
@@ -208,28 +220,15 @@ def _duplicates(left, length, room):
     chars = 0
     for x in range(left):
         at = int64(get(room.places, x))
-        slot = get(room.slots, x)
         if at < free:
             continue
-        if get(room.firsts, slot) < 0:  # met before
+        root = get(room.roots, at)
+        if get(room.counts, root) < 0:  # met before
             chars += get(room.ends, at + length) - get(room.ends, at)
             free = at + length
         else:
-            put(room.firsts, slot, -1)
+            put(room.counts, root, -1)
     return chars
-
-
-@part
-def _drop_single(left, room):
-    """Of the places left those of n-grams that occur twice. How many."""
-    kept = 0
-    for x in range(left):
-        at = get(room.places, x)
-        often = uint8(get(room.counts, get(room.slots, x)) > 1)
-        put(room.places, kept, at)
-        put(room.left, at, often)
-        kept += often
-    return kept
 
 
 def count_different(words: Words, firsts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -104,6 +104,10 @@ firsts = _mask(
     lambda data, i: get(data, i) & 192 != 128,
 )
 beyond_ascii = _mask(lambda v: v.within(128, 255), lambda data, i: get(data, i) > 127)
+sentence_ends = _mask(  # in ASCII
+    lambda v: v.either(v.is_(33), v.is_(46), v.is_(63)),
+    lambda data, i: get(data, i) == 33 or get(data, i) == 46 or get(data, i) == 63,
+)
 line_feeds = _mask(lambda v: v.is_(10), lambda data, i: get(data, i) == 10)
 hash_signs = _mask(lambda v: v.is_(35), lambda data, i: get(data, i) == 35)
 open_curlies = _mask(lambda v: v.is_(123), lambda data, i: get(data, i) == 123)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.characters import SPACE, decode
 from kernels.compile import kernel, part
-from kernels.lines import as_bytes, says
+from kernels.marks import as_bytes, says
 from kernels.memory import get, pointer
 from kernels.simd import address_marks, below, low_zeros
 

@@ -237,11 +237,12 @@ def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
     Yields (step name, (rows that go out, their reasons)), ("edited:NAME", rows changed) and at last (KEPT_STEP, rows that stay).
     """
     views = None  # what keep steps in a row found; a step of another kind may change the texts
-    for named in steps:
+    for named, following in zip(steps, [*steps[1:], None], strict=True):
         if not len(table):
             break
         before = table["text"]
-        views = (views or Views(before)) if named.judges else None
+        more = following is not None and following.judges
+        views = (views or Views(before, more=more)) if named.judges else None
         table, why = guarded(named.step, table, views)
         if named.edits:
             changed = pc.sum(pc.fill_null(pc.not_equal(before, table["text"]), True)).as_py() or 0

@@ -7,7 +7,7 @@ made of symbols alone are left out.
 
 import numpy as np
 
-from filters.counts import in_lines, in_words
+from filters.counts import in_lines, in_marks, in_words
 from filters.registry import signal
 from filters.texts import Texts, ratio
 
@@ -43,13 +43,13 @@ def stop_word_count(texts: Texts) -> np.ndarray:
 @signal(family="gopher", source=SOURCE)
 def hash_ratio(texts: Texts) -> np.ndarray:
     """Hash signs / words and symbols."""
-    return ratio(texts.once(in_lines)["hash_signs"], texts.once(in_words)["words"])
+    return ratio(texts.once(in_marks)["hash_signs"], texts.once(in_words)["words"])
 
 
 @signal(family="gopher", source=SOURCE)
 def ellipsis_ratio(texts: Texts) -> np.ndarray:
     """Ellipses ("..." or "…") / words and symbols."""
-    return ratio(texts.once(in_lines)["ellipses"], texts.once(in_words)["words"])
+    return ratio(texts.once(in_marks)["ellipses"], texts.once(in_words)["words"])
 
 
 @signal(family="gopher", source=SOURCE)
