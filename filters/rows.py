@@ -13,9 +13,8 @@ from filters.texts import Texts
 
 def plain(texts: Texts) -> pa.Array:
     """The texts as one large_string array, with its nulls."""
-    array = texts.array
-    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    return whole.cast(pa.large_string())
+    array = texts.array.cast(pa.large_string())  # before the chunks come together: that may be more than 2 GiB
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def edit_rows(texts: Texts, candidates: Any, mend: Callable[[str], str]) -> pa.Array:

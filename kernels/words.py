@@ -101,7 +101,10 @@ def _cut_column(starts, ends, data, kinds, slots, shift, scratch, masks, words, 
             pointer(data), starts[text], ends[text], pointer(kinds), room_of_masks, chunk, out, count, brief
         )
         firsts[text + 1] = count
-        _count_words(out, first, count, pointer(slots), shift, pointer(counts), text * len(COLUMNS))
+        if brief:
+            put(pointer(counts), text * len(COLUMNS) + len(COLUMNS) - 1, _count_sentences(out, first, count))
+        else:
+            _count_words(out, first, count, pointer(slots), shift, pointer(counts), text * len(COLUMNS))
     return len(starts)
 
 
@@ -119,26 +122,35 @@ def _stop_slots(hashes: np.ndarray) -> tuple[np.ndarray, np.uint64]:
 @part
 def _count_words(words, first, end, slots, shift, counts, row):
     """The counts of COLUMNS over words[first:end]."""
-    proper = chars = with_letter = sentences = 0
+    proper = chars = with_letter = 0
     seen = _ZERO
-    ended = 0
     for at in range(first, end):
         flags = int64(get(words.flags, at))
         is_proper = (flags >> 1) & 1
         proper += is_proper
         chars += is_proper * int64(get(words.widths, at))
         with_letter += flags & 1
-        # a line begins a sentence, and so does a word (no punctuation) behind a sentence end
+        slot = (get(words.hashes, at) >> shift) & np.uint64(63)
+        seen |= np.uint64(get(slots, slot) == get(words.hashes, at)) << slot
+    sentences = _count_sentences(words, first, end)
+    for at, value in enumerate((end - first, proper, chars, with_letter, ones(seen), sentences)):
+        put(counts, row + at, value)
+
+
+@part
+def _count_sentences(words, first, end):
+    """A line begins a sentence, and so does a word (no punctuation) behind a sentence end."""
+    sentences = 0
+    ended = 0
+    for at in range(first, end):
+        flags = int64(get(words.flags, at))
         line = (flags >> 4) & 1
         ended &= 1 - line
         ends = (flags >> 2) & 1
         begins = ended & (1 - ends) & (1 - ((flags >> 3) & 1))
         sentences += line + begins
         ended = (ended & (1 - begins)) | ends
-        slot = (get(words.hashes, at) >> shift) & np.uint64(63)
-        seen |= np.uint64(get(slots, slot) == get(words.hashes, at)) << slot
-    for at, value in enumerate((end - first, proper, chars, with_letter, ones(seen), sentences)):
-        put(counts, row + at, value)
+    return sentences
 
 
 class Masks(NamedTuple):
