@@ -3,6 +3,7 @@
     python benchmarks/inputs.py out/bench en:0.6 en pages:40
 
 In:  `../shared/data` beside the checkout if it is there, else the demo's data in configs/demo, repeated up to DEMO_MB.
+     What is asked for beyond all there is (en:15) is made of the same documents with their lines moved round.
 Out: OUT/en.0.6.jsonl.zst (`id`, `text`, `source`, `url`; the first 0.6 MB of text of OUT/en.all.jsonl.zst),
      OUT/pages.40.warc.gz (the first 40 pages), and on stdout {"en:0.6": {"path", "docs", "bytes"}, ...}.
 
@@ -60,9 +61,9 @@ def _texts(path: Path, kind: str, limit: float) -> dict[str, int]:
     import zstandard
 
     docs = size = 0
-    most = min(limit or LARGEST_MB, LARGEST_MB) * 1e6
+    most = (limit or LARGEST_MB) * 1e6
     with open(path, "wb") as file, zstandard.ZstdCompressor(level=3).stream_writer(file) as stream:
-        for record in _records(LANGUAGES[kind]):
+        for record in _records(LANGUAGES[kind], limit):
             length = len(record["text"].encode())
             if docs and size + length > most:
                 break
@@ -71,8 +72,9 @@ def _texts(path: Path, kind: str, limit: float) -> dict[str, int]:
     return {"docs": docs, "bytes": size}
 
 
-def _records(languages: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Records of the languages in the order of a hash of their id; the demo's again and again."""
+def _records(languages: tuple[str, ...], limit: float) -> Iterator[dict[str, str]]:
+    """Records of the languages in the order of a hash of their id; the demo's again and again up to DEMO_MB, and all
+    of them again up to `limit` MB, each time with other text: a document's lines move round by a third."""
     files = sorted((DEVELOPERS / "text").glob("multilingual_*.jsonl.gz")) if real() else sorted(DEMO.glob("docs_*"))
     fields = ("id", "text", "source", "url")
     found = [
@@ -84,9 +86,22 @@ def _records(languages: tuple[str, ...]) -> Iterator[dict[str, str]]:
     found.sort(key=lambda record: hashlib.blake2b(record["id"].encode()).digest())
     yield from found
     again, size = 1, sum(len(record["text"].encode()) for record in found)
-    while not real() and found and again * size < DEMO_MB * 1e6:
-        yield from ({**record, "id": f"{record['id']}#{again}"} for record in found)
+    wanted = max(limit, 0 if real() else DEMO_MB) * 1e6
+    while found and again * size < wanted:
+        for record in found:
+            yield {**record, "id": f"{record['id']}#{again}", "text": _turned(record["text"], again)}
         again += 1
+
+
+def _turned(text: str, by: int) -> str:
+    """The text with its lines moved round; one line has its words moved."""
+    lines = text.split("\n")
+    if len(lines) == 1:
+        lines, between = text.split(" "), " "
+    else:
+        between = "\n"
+    at = by * max(len(lines) // 3, 1) % len(lines)
+    return between.join(lines[at:] + lines[:at])
 
 
 def _lines(file: Path) -> list[str]:

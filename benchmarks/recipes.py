@@ -19,6 +19,15 @@ CHAIN: list[Any] = [
     {"edit": {"scrub_pii": {"kinds": ["email", "ip"]}}},
     *MINHASH,
 ]
+CHINESE_CHAIN: list[Any] = [
+    {"keep": {"language": {"in": ["zh"], "min_score": 0.65}}},
+    {"keep": "fineweb2_zh"},
+    {"edit": {"c4_lines": {"terminal_punctuation": False, "min_words": 1}}},
+    {"keep": "chinese_web"},
+    {"edit": {"scrub_pii": {"kinds": ["email", "ip"]}}},
+    *MINHASH,
+]
+CHAINS = {"en": CHAIN, "zh": CHINESE_CHAIN}
 SPLIT = {"train": 0.9, "validation": 0.05, "test": 0.05}
 _numbers = itertools.count()
 
