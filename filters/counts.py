@@ -104,17 +104,10 @@ def different_words(texts: Texts) -> np.ndarray:
 
 def word_matches(texts: Texts, listed: tuple[str, ...]) -> np.ndarray:
     """int64 of shape (texts, 3): how many of the (at most 64) listed words occur, how often they do, all words and symbols."""
+    from kernels.listed import count_listed
+
     rows = texts.once(_word_rows)
-    wanted = np.sort(_hashes(listed))
-    place = np.minimum(np.searchsorted(wanted, rows.words.hashes), len(wanted) - 1)
-    bits = np.where(wanted[place] == rows.words.hashes, np.uint64(1) << place.astype(np.uint64), np.uint64(0))
-    seen = np.concatenate([[0], np.cumsum(bits != 0)])
-    spans = np.stack([rows.firsts, rows.ends], axis=1).ravel()
-    different = (
-        np.bitwise_or.reduceat(np.append(bits, np.uint64(0)), spans)[::2] if len(spans) else np.empty(0, np.uint64)
-    )
-    found = np.bitwise_count(np.where(rows.ends > rows.firsts, different, np.uint64(0)))
-    return np.stack([found.astype(np.int64), seen[rows.ends] - seen[rows.firsts], rows.ends - rows.firsts], axis=1)
+    return count_listed(rows.words.hashes, rows.firsts, rows.ends, _hashes(listed))
 
 
 def url_chars(texts: Texts) -> np.ndarray:
