@@ -1,11 +1,12 @@
 """The table of character kinds that the kernels read, made from the sets of filters/characters.py."""
 
 import unicodedata
-from functools import cache
 
 import numpy as np
 
+from filters import characters
 from filters.characters import CURRENCY, QUOTES, SENTENCE_ENDS, SYMBOLS, can_lead, can_trail
+from filters.kept import kept_table
 from kernels import characters as bits
 from kernels.runs import UNKNOWN
 
@@ -22,7 +23,7 @@ CJK_SPANS = (
 )
 
 
-@cache
+@kept_table(__file__, characters.__file__)
 def kind_table() -> np.ndarray:
     """uint16 of shape (kernels.characters.TABLE_SIZE,): the kinds of each code point."""
     table = np.zeros(bits.TABLE_SIZE, np.uint16)
@@ -58,7 +59,7 @@ def kind_table() -> np.ndarray:
     return table
 
 
-@cache
+@kept_table(__file__)
 def lower_table() -> np.ndarray:
     """uint32: the lower case of each code point; those behind the end have none (kernels/runs.py)."""
     last = 0x1E921  # the last character with another lower case, an Adlam letter

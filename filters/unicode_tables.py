@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from filters.kept import kept_table
 from kernels import unicode as kernel
 
 VERSION = "6.3."  # of ftfy, whose steps these tables speak of
@@ -32,9 +33,9 @@ class Tables(NamedTuple):
     changed: dict[str, str]
 
 
-@cache
+@kept_table(__file__)
 def find_tables(quotes: bool, widths: bool, normalization: str) -> Tables:
-    """The tables for one set of options; some 0.2 s."""
+    """The tables for one set of options; some 0.2 s to make."""
     classes, pairs = _pairs()
     traits = np.zeros(kernel.KNOWN, np.uint32)
     traits |= classes

@@ -27,6 +27,7 @@ from filters.registry import nearest
 from pipeline import HOME, __version__, storage
 from pipeline.dedup_steps import keep_signals
 from pipeline.errors import InputError, RecipeError
+from pipeline.lean import needs_all, start_lean
 from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
@@ -74,6 +75,8 @@ def prepare(path: str, assignments: list[str] | None = None) -> tuple[Job, Recip
 
 def resolve(recipe: Recipe, source: Source) -> Job:
     """As `prepare`, from a recipe in hand."""
+    if not needs_all(recipe.steps, recipe.uses):
+        start_lean()
     filters.load_builtin()
     modules = [load_user_module(read_user_module(name, source, i)) for i, name in enumerate(recipe.uses)]
     steps = parse_steps(recipe.steps, source)

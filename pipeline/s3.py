@@ -28,10 +28,6 @@ TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 DELETE_AT_ONCE = 1000  # the most keys that one DeleteObjects request takes
 
 
-def is_s3(path: str) -> bool:
-    return path.startswith("s3://")
-
-
 def client() -> Any:
     """This process's client for the endpoint that the environment names now."""
     return _client(os.getpid(), os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ACCESS_KEY_ID"))

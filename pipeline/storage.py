@@ -13,6 +13,7 @@ Not covered: writing to `gs://` and `http(s)://`, and listing there (name each f
 from __future__ import annotations
 
 import glob
+import importlib
 import os
 import re
 import shutil
@@ -22,14 +23,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO, cast
 
-import smart_open
-
 from filters.registry import nearest
-from pipeline import s3
 from pipeline.errors import InputError, StorageError
-from pipeline.s3 import is_s3
 
 WILD = "*?["
 
@@ -49,6 +47,15 @@ class FileInfo:
 
 def is_remote(path: str) -> bool:
     return "://" in path
+
+
+def is_s3(path: str) -> bool:
+    return path.startswith("s3://")
+
+
+def _s3() -> ModuleType:
+    """`pipeline.s3`, imported when the first S3 path turns up: boto3 takes a fifth of a second."""
+    return importlib.import_module("pipeline.s3")
 
 
 def join(base: str, *parts: str) -> str:
@@ -89,7 +96,7 @@ def exists(path: str) -> bool:
 def stat(path: str) -> FileInfo:
     """Size and version of one file. `InputError` if there is none."""
     if is_s3(path):
-        entry = s3.head(path)
+        entry = _s3().head(path)
         if entry is None:
             raise InputError(f"{path}: there is no such object. Check the bucket, the key and AWS_ENDPOINT_URL.")
         return FileInfo(*entry)
@@ -115,7 +122,7 @@ def _remote_stat(path: str) -> FileInfo:
 def list_files(folder: str, suffix: str = "") -> list[FileInfo]:
     """Every file under `folder` whose name ends in `suffix`, sorted by path. Empty if there is no folder."""
     if is_s3(folder):
-        found = [FileInfo(*entry) for entry in s3.listing(folder.rstrip("/") + "/")]
+        found = [FileInfo(*entry) for entry in _s3().listing(folder.rstrip("/") + "/")]
     elif is_remote(folder):
         raise InputError(f"{folder}: files can only be listed locally and on s3://. Name each file instead.")
     else:
@@ -163,7 +170,7 @@ def _expand_one(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
         return [stat(pattern)]
     if not is_s3(pattern):
         pattern = os.path.expanduser(pattern)
-    entry = s3.head(pattern) if is_s3(pattern) else None
+    entry = _s3().head(pattern) if is_s3(pattern) else None
     if entry or os.path.isfile(pattern):
         return [FileInfo(*entry) if entry else stat(pattern)]
     if any(sign in pattern for sign in WILD):
@@ -196,7 +203,7 @@ def _glob(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
     base = _fixed_part(pattern)
     if is_s3(pattern):
         match = _glob_pattern(pattern)
-        found = [FileInfo(*entry) for entry in s3.listing(base) if match(entry[0])]
+        found = [FileInfo(*entry) for entry in _s3().listing(base) if match(entry[0])]
     else:
         hits = glob.glob(pattern, recursive=True, include_hidden=True)
         found = [stat(path) for path in hits if _is_file(path)]
@@ -243,7 +250,7 @@ def _glob_pattern(pattern: str) -> Callable[[str], bool]:
 
 def _similar(pattern: str, base: str) -> str:
     if is_s3(pattern):
-        names = [entry[0] for entry, _ in zip(s3.listing(base), range(1000))]
+        names = [entry[0] for entry, _ in zip(_s3().listing(base), range(1000))]
         return nearest(pattern, names) or f"; there are {len(names)} objects under {base}."
     return _neighbour(pattern)
 
@@ -262,7 +269,9 @@ def open_read(path: str) -> BinaryIO:
 
 
 def _readable(path: str) -> BinaryIO:
-    options: dict[str, Any] = {"client": s3.client()} if is_s3(path) else {}
+    import smart_open
+
+    options: dict[str, Any] = {"client": _s3().client()} if is_s3(path) else {}
     try:
         stream = smart_open.open(path, "rb", compression="disable", transport_params=options)
     except (OSError, ValueError, ImportError) as error:
@@ -288,7 +297,7 @@ def local_copy(path: str) -> Iterator[str]:
     try:
         if is_s3(path):
             stat(path)
-            s3.download(path, temporary)
+            _s3().download(path, temporary)
         else:
             with open_read(path) as stream, open(temporary, "wb") as copy:
                 shutil.copyfileobj(stream, copy, 1 << 20)
@@ -335,7 +344,7 @@ def publish(local_tmp: str, path: str) -> None:
     """
     _writable(path)
     if is_s3(path):
-        s3.upload(local_tmp, path)
+        _s3().upload(local_tmp, path)
         os.unlink(local_tmp)
         return
     with _local(path, "publish it"):
@@ -367,7 +376,7 @@ def write_bytes(path: str, data: bytes) -> None:
     """Write a small file, replacing what is there, atomically."""
     _writable(path)
     if is_s3(path):
-        s3.put(path, data)
+        _s3().put(path, data)
     else:
         publish(_written(path, data), path)
 
@@ -379,7 +388,7 @@ def put_if_absent(path: str, data: bytes) -> bool:
     """
     _writable(path)
     if is_s3(path):
-        return s3.put(path, data, if_absent=True)
+        return _s3().put(path, data, if_absent=True)
     temporary = _written(path, data)
     try:
         os.link(temporary, path)  # unlike a rename, a link refuses to replace
@@ -399,7 +408,7 @@ def delete(path: str) -> None:
     """Delete one file; it is no error if there is none."""
     _writable(path)
     if is_s3(path):
-        s3.delete([path])
+        _s3().delete([path])
         return
     with _local(path, "delete it"), suppress(FileNotFoundError):
         os.unlink(path)
@@ -409,7 +418,7 @@ def delete_tree(folder: str) -> None:
     """Delete a folder and everything under it; it is no error if there is none."""
     _writable(folder)
     if is_s3(folder):
-        s3.delete([entry[0] for entry in s3.listing(folder.rstrip("/") + "/")])
+        _s3().delete([entry[0] for entry in _s3().listing(folder.rstrip("/") + "/")])
         return
     with _local(folder, "delete it"), suppress(FileNotFoundError):
         shutil.rmtree(folder)

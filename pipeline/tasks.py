@@ -22,6 +22,7 @@ from pipeline.cut import cut
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
 from pipeline.job import Job
+from pipeline.lean import needs_all, start_lean
 from pipeline.older import index
 from pipeline.probe import probe
 from pipeline.refine import refine
@@ -50,7 +51,10 @@ def job_path(output: str) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _job(output: str, fingerprint: str) -> Job:
-    return Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
+    job = Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
+    if not needs_all(job.refine["steps"], job.refine["uses"]):
+        start_lean()
+    return job
 
 
 def run_task(spec: dict[str, Any]) -> dict[str, Any]:

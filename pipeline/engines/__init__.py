@@ -1,7 +1,7 @@
 """Where tasks run. An engine has one method: it takes task specs and gives back result rows, in any order.
 
 local   a plain loop in this process
-ray     tasks of Ray Data, on this machine or on a cluster
+ray     tasks of Ray and Ray Data, on this machine or on a cluster
 """
 
 from __future__ import annotations
@@ -22,12 +22,21 @@ class Engine(Protocol):
         """Leaves no process behind."""
 
 
+def largest_first(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The order in which workers take tasks: a large one that comes last would keep one core busy and the others waiting."""
+    return sorted(specs, key=lambda spec: -sum(shard["size"] for shard in spec.get("shards", [])))
+
+
 def start(run: Run) -> Engine:
     """The engine that the recipe asks for. Ray is imported only if it is used."""
     if run.engine == "local":
         from pipeline.engines.local import LocalEngine
 
         return LocalEngine()
+    if run.address is None:
+        from pipeline.engines.starting import StartingEngine
+
+        return StartingEngine(run)
     from pipeline.engines.ray import RayEngine
 
     return RayEngine(run)

@@ -1,19 +1,20 @@
-"""The engine of real runs: Ray Data schedules tasks; text never enters the object store.
+"""The engine of real runs: Ray schedules tasks; text never enters the object store.
 
-One row is one task: ``from_items(specs)`` makes a block for each, one ``map_batches`` runs `run_task` in it
-and gives back one small result row. The only file outside cluster/ that imports ray.
+A large stage goes through Ray Data: one row is one task, ``from_items(specs)`` makes a block for each, one ``map_batches``
+runs the task and gives back one small result row. Ray Data costs two actors, an import of itself in every worker and 20 ms
+a task, about 10 core-seconds; so a stage of fewer than DATA_TASKS tasks goes to Ray as plain tasks, which cost 4 ms each.
+The function, its retries and its results are the same. The only file outside cluster/ that imports ray.
 
-A worker that dies is started again by Ray without end. So each try at a task leaves a mark in
-``.work/attempts/``; once there are more than the recipe allows, the task is not tried again but reported.
+What a worker does with a task, and what happens if it dies: `pipeline.engines.worker`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,18 +25,23 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 logging.getLogger("ray").setLevel(logging.ERROR)
 
 import ray  # noqa: E402
-import ray.data  # noqa: E402
 
-from pipeline import storage  # noqa: E402
+from pipeline.engines import largest_first  # noqa: E402
 from pipeline.errors import RunError  # noqa: E402
 from pipeline.recipe import Run  # noqa: E402
 
 OBJECT_STORE = 256 << 20
 """Bytes of shared memory for a Ray on this machine: only specs and result rows pass through it."""
 
+DATA_TASKS = 256
+"""From this many tasks on a stage goes through Ray Data: its fixed cost is then below a twentieth of the stage's work."""
+
+IN_FLIGHT = 64
+"""Plain tasks that Ray knows of at a time, for each core there is: enough for an autoscaler to see what is wanted."""
+
 
 class RayEngine:
-    """Ray Data as scheduler. Starts a Ray on this machine, or joins the one at `run.address`."""
+    """Starts a Ray on this machine, or joins the one at `run.address`."""
 
     name = "ray"
 
@@ -46,23 +52,33 @@ class RayEngine:
         self._ours = not ray.is_initialized()
         if self._ours:
             _start(run)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.execution_options.preserve_order = False
-        # above ERROR: whatever a task can do wrong comes back in its row, and is told by the driver
-        for name in ("ray.data", "ray.data._internal"):
-            logging.getLogger(name).setLevel(logging.ERROR)
 
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        items = [{"spec": json.dumps({"session": self._session, **spec, "attempts": self._attempts})} for spec in specs]
-        data = ray.data.from_items(items, override_num_blocks=len(items))
+        texts = [
+            json.dumps({"session": self._session, **spec, "attempts": self._attempts}) for spec in largest_first(specs)
+        ]
+        results = self._by_data(texts) if len(texts) >= DATA_TASKS else self._by_tasks(texts)
+        return map(json.loads, results)
+
+    def _by_tasks(self, texts: list[str]) -> Iterator[str]:
+        task = ray.remote(num_cpus=1, max_retries=-1)(_run_text)
+        bound = self._workers or IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        waiting, running = deque(texts), []
+        while waiting or running:
+            while waiting and len(running) < bound:
+                running.append(task.remote(waiting.popleft()))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+
+    def _by_data(self, texts: list[str]) -> Iterator[str]:
+        _quiet_data()
+        data = ray.data.from_items([{"spec": text} for text in texts], override_num_blocks=len(texts))
         # a bound above the number of tasks means nothing, and Ray warns of it
-        bounded = self._workers is not None and self._workers < len(items)
+        bounded = self._workers is not None and self._workers < len(texts)
         strategy = ray.data.TaskPoolStrategy(size=self._workers) if bounded else None
         done = data.map_batches(_run_batch, batch_size=1, batch_format="pyarrow", compute=strategy, num_cpus=1)
         for row in done.iter_rows():
-            yield json.loads(row["result"])
+            yield row["result"]
 
     def close(self) -> None:
         if self._ours:
@@ -91,47 +107,27 @@ def _start(run: Run) -> None:
         ) from error
 
 
+def _quiet_data() -> None:
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+    # above ERROR: whatever a task can do wrong comes back in its row, and is told by the driver
+    for name in ("ray.data", "ray.data._internal"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _run_text(text: str) -> str:
+    """One task in a worker."""
+    from pipeline.engines.worker import tried
+
+    return json.dumps(tried(json.loads(text)))
+
+
 def _run_batch(batch: Any) -> Any:
     """One row in, one row out, in a worker."""
     import pyarrow as pa
 
-    results = [json.dumps(_tried(json.loads(text))) for text in batch["spec"].to_pylist()]
-    return pa.table({"result": pa.array(results, pa.string())})
-
-
-def _tried(spec: dict[str, Any]) -> dict[str, Any]:
-    from pipeline.tasks import run_task
-    from pipeline.warmup import ensure_warm
-
-    pa_threads()
-    ensure_warm(lambda text: None)
-    folder = storage.join(spec["output"], ".work", "attempts", spec["session"])
-    for number in range(1, spec["attempts"] + 2):
-        if storage.put_if_absent(storage.join(folder, f"{spec['task']}.{number}"), b""):
-            break
-    if number > spec["attempts"]:
-        died = (
-            f"the worker died {spec['attempts']} times in this task (killed, out of memory, or crashed in native code)"
-        )
-        return {
-            "stage": spec["stage"],
-            "task": spec["task"],
-            "index": spec["index"],
-            "ok": False,
-            "died": True,
-            "error": died,
-            "trace": "",
-            "seconds": 0.0,
-        }
-    result = run_task({**spec, "mark": storage.join(spec["output"], ".work", "attempts", f"{spec['task']}.shard")})
-    with contextlib.suppress(OSError):
-        storage.delete(storage.join(folder, f"{spec['task']}.{number}"))
-    return result
-
-
-def pa_threads() -> None:
-    """One thread a task: the engine owns parallelism."""
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
+    return pa.table({"result": pa.array(map(_run_text, batch["spec"].to_pylist()), pa.string())})

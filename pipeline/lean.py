@@ -1,0 +1,57 @@
+"""Two imports that others would make for us at start-up and that we do not need: 0.4 s of each process's start.
+
+pyarrow imports pandas at the first `pa.array`, to see whether it was given a Series. numba imports scipy.linalg and
+cffi when it sets up its types, for `np.dot` and C functions in kernels. All three go on without. Both libraries look
+again when a program does need them (`to_pandas`), except for `np.dot` in a user's own kernel; so a recipe that brings
+code of its own (`uses:`, `datatrove:`) gets the full set.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Answers "not installed" for some modules, to one thread."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        self._thread = threading.get_ident()
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname in self._names and threading.get_ident() == self._thread:
+            raise ImportError(f"{fullname} is left out at start-up")
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Inside the block this thread cannot import `names`, unless they are loaded already."""
+    finder = _Hidden(set(names))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def start_lean() -> None:
+    """Loads pyarrow and numba without pandas, scipy.linalg and cffi. A second call does nothing."""
+    import pyarrow as pa
+
+    with hidden("pandas"):
+        pa.array([0])
+    with hidden("scipy.linalg", "cffi"):
+        from numba.core.registry import cpu_target
+
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
+
+
+def needs_all(steps: Any, modules: Any) -> bool:
+    """Whether a recipe brings code that we do not know: modules of the user, filters of datatrove."""
+    return bool(modules) or "datatrove" in str(steps)
