@@ -63,7 +63,7 @@ class RayEngine:
     def _by_tasks(self, texts: list[str]) -> Iterator[str]:
         task = ray.remote(num_cpus=1, max_retries=-1)(_run_text)
         bound = self._workers or IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting, running = deque(texts), []
+        waiting, running = deque(texts), list[Any]()
         while waiting or running:
             while waiting and len(running) < bound:
                 running.append(task.remote(waiting.popleft()))

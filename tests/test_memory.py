@@ -1,0 +1,58 @@
+"""Memory of a worker is bounded by batches and pieces, not by the size of a shard that it reads or writes."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+from corpus import CHECKOUT
+
+MEGABYTES = 200
+BOUND_MB = 600
+"""What README promises for a worker at the default batch size, everything it has imported counted."""
+
+SCRIPT = """
+import resource, sys
+from pipeline.engines.local import LocalEngine
+from pipeline.job import prepare
+from pipeline.progress import Silent
+from pipeline.run import run
+job, recipe = prepare(sys.argv[1])
+rows = run(job, recipe.run, LocalEngine(), Silent()).manifest["account"]["kept"]
+print("kept", rows, "peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000, "MB")
+"""
+
+
+def write_shard(path: Path, megabytes: int) -> int:
+    """Documents of 20 kB and, now and then, 2 MB, of random words. Returns how many."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(5000)]
+    sentences = [" ".join(rng.choices(words, k=12)) + ".\n" for _ in range(20_000)]
+    written = rows = 0
+    with open(path, "wb") as file:
+        while written < megabytes * 1_000_000:
+            text = "".join(rng.choices(sentences, k=25_000 if rows % 2000 == 1999 else 280))
+            written += file.write(orjson.dumps({"id": f"d{rows}", "text": text}) + b"\n")
+            rows += 1
+    return rows
+
+
+def test_one_shard_of_200_mb_into_one_file(tmp_path):
+    """One input shard, one output shard: neither is ever whole in memory."""
+    rows = write_shard(tmp_path / "in.jsonl", MEGABYTES)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"input: {{paths: {tmp_path}/in.jsonl}}\nsteps:\n  - dedup: {{exact: {{}}}}\n"
+        f"output: {{path: {tmp_path}/out, format: jsonl, split: {{train: 1}}}}\nrun: {{engine: local}}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(recipe)], cwd=CHECKOUT, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    kept, peak = map(int, re.search(r"kept (\d+) peak (\d+) MB", done.stdout).groups())
+    assert kept == rows
+    assert peak < BOUND_MB, done.stdout

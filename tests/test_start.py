@@ -1,0 +1,91 @@
+"""What a run costs before its first document: imports left out, Ray in the background, tables kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from corpus import CHECKOUT, RECIPE, assignments, mill, sums
+
+from filters.kept import kept_table
+from pipeline.engines import largest_first
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=CHECKOUT, env=environment, capture_output=True, text=True
+    )
+
+
+def test_preparing_a_run_loads_no_library_it_does_not_need(tmp_path):
+    code = """
+import sys
+from pipeline.job import prepare
+prepare("configs/demo.yaml", [f'output.path="{sys.argv[1]}/out"'])
+unwanted = {"pandas", "scipy.linalg", "cffi", "boto3", "smart_open", "ray", "datatrove", "fasttext"}
+print(sorted(unwanted & sys.modules.keys()))
+import pyarrow as pa
+print(pa.table({"a": [1, 2]}).to_pandas()["a"].sum())
+"""
+    done = python(code, str(tmp_path))
+    assert done.stdout.split("\n")[:2] == ["[]", "3"], done.stderr
+
+
+def test_a_user_module_finds_all_of_numba(tmp_path):
+    """`uses:` may bring a kernel with np.dot, which numba hands to scipy."""
+    (tmp_path / "mine.py").write_text(
+        "import numba\nimport numpy as np\n\n\n@numba.njit\ndef product(a):\n    return np.dot(a, a)\n\n\n"
+        "assert product(np.ones(3)) == 3\n"
+    )
+    code = "import sys; from pipeline.job import prepare; prepare('configs/demo.yaml', sys.argv[1:]); print('fine')"
+    done = python(code, f'output.path="{tmp_path}/out"', f'uses=["{tmp_path}/mine.py"]')
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_kept_table_is_made_once_and_again_if_its_file_is_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr("kernels.compile.cache_folder", lambda: tmp_path)
+    made = []
+
+    def squares(n: int) -> np.ndarray:
+        made.append(n)
+        return np.arange(n) ** 2
+
+    for _ in range(2):  # two processes, as it were: each has its own memory
+        assert kept_table(__file__)(squares)(5).tolist() == [0, 1, 4, 9, 16]
+    assert made == [5]
+    assert kept_table(__file__)(squares)(3).tolist() == [0, 1, 4]
+    for file in tmp_path.glob("*.table"):
+        file.write_bytes(file.read_bytes()[:20])
+    assert kept_table(__file__)(squares)(5).tolist() == [0, 1, 4, 9, 16]
+    assert made == [5, 3, 5]
+
+
+def test_large_tasks_come_first():
+    specs = [{"task": name, "shards": [{"size": size}]} for name, size in (("a", 1), ("b", 9), ("c", 4))]
+    assert [spec["task"] for spec in largest_first(specs)] == ["b", "c", "a"]
+    assert largest_first([{"task": "x"}, {"task": "y"}]) == [{"task": "x"}, {"task": "y"}]
+
+
+@pytest.mark.ray
+def test_large_stages_go_through_ray_data_to_the_same_bytes(tmp_path):
+    code = """
+import sys
+import ray.data
+import pipeline.engines.ray as engine
+engine.DATA_TASKS = 1
+real = ray.data.from_items
+ray.data.from_items = lambda *given, **named: print("by Ray Data", file=sys.stderr) or real(*given, **named)
+from pipeline.cli import main
+sys.argv = ["gristmill", *sys.argv[1:]]
+main()
+"""
+    mill(tmp_path / "calm")
+    sets = [part for value in assignments(tmp_path / "out") for part in ("--set", value)]
+    done = python(code, "run", RECIPE, *sets, "--engine", "ray", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "by Ray Data" in done.stderr
+    assert sums(tmp_path / "out") == sums(tmp_path / "calm")
