@@ -199,10 +199,10 @@ def _by_piece(kept: pa.Table, shape: np.ndarray) -> Iterator[tuple[list[int], pa
     kept = set_column(kept, "_position", kept["position"])
     split, part = (kept[name].to_numpy().astype(np.int64) for name in ("split", "part"))
     parts, pieces = shape[split, 0], shape[split, 1]
-    # `pipeline.resolve` finds the shard as position * parts >> 64, to 32 bits; the same with more of them finds the piece
+    # `places` finds the shard as position * parts >> 64, to 32 bits; the same with more of them finds the piece
     fine = ((kept["position"].to_numpy() >> np.uint64(32)) * (parts * pieces)) >> np.uint64(32)
-    places = np.stack([split, part, fine.astype(np.int64) - part * pieces.astype(np.int64)], axis=1)
-    distinct, which = np.unique(places, axis=0, return_inverse=True)
+    triples = np.stack([split, part, fine.astype(np.int64) - part * pieces.astype(np.int64)], axis=1)
+    distinct, which = np.unique(triples, axis=0, return_inverse=True)
     for number, place in enumerate(distinct.tolist()):
         yield place, kept.filter(pa.array(which.reshape(-1) == number))
 
@@ -244,9 +244,9 @@ def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
                 found.setdefault(piece, []).append((manifest, at))
     with opened(job.output) as files:
         paths: dict[str, str] = {}
-        for _, places in sorted(found.items(), key=lambda item: item[0]):
+        for _, pieces in sorted(found.items(), key=lambda item: item[0]):
             batches = []
-            for task, group in itertools.groupby(places, key=lambda place: place[0]["task"]):
+            for task, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
                 mine = list(group)
                 if task not in paths:
                     paths[task] = files.local(mine[0][0], "dealt")
