@@ -3,7 +3,7 @@
 Only documents that some pair touches are nodes; who is in no pair stays and need not be known here.
 
     graph = Graph(nodes, edges, loose, twins)              functions that give chunks, again at each call
-    for some in decide(graph, scratch, memory=1 << 30):    documents in ascending order
+    for some in decide_texts(graph, scratch, memory=1 << 30):    documents in ascending order
         some.doc, some.kept, some.keeper, ...
 
 What fits the budget is decided in memory. Otherwise nodes are ranked by sorting on files (`graph_ranks`), pairs renamed to
@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dedup.columns import frozen
+from dedup.graph import Decisions, Graph
 from dedup.graph_files import Column, Room, Sizes, Spool
 from dedup.graph_ranges import Ranges, components, first_set, keepers, ordered
 from dedup.graph_ranks import Numbers, Ranked, lexical_order, ranked
@@ -35,49 +35,7 @@ _NODE_BYTES, _WORD_BYTES, _PAIR_BYTES = 120, 16, 80
 _KEPT, _TWIN = 2, 1
 
 
-@dataclass(frozen=True)
-class Graph:
-    """Functions that give the chunks of a graph, in any order, equal rows more than once or not; called several times.
-
-    nodes   (documents uint64 (n,), order words uint64 (n, w)): every document that a pair names. Rows of words in
-            ascending order are documents kept first to last; the last two words are the 128-bit key; the document's
-            number decides between equal words.
-    edges   (pairs uint64 (m, 2), similarities float64 (m,)): verified pairs.
-    loose   pairs uint64 (k, 2) that only hold a cluster together.
-    twins   pairs uint64 (k, 2) of documents of equal text.
-    """
-
-    nodes: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
-    edges: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
-    loose: Callable[[], Iterator[np.ndarray]]
-    twins: Callable[[], Iterator[np.ndarray]]
-
-
-@dataclass
-class Decisions:
-    """Of n documents, in ascending order of their numbers.
-
-    doc           uint64
-    kept          bool
-    keeper        uint64: the kept document it duplicates, itself if kept
-    similarity    float64: to that document, NaN if kept
-    twin          bool: removed because its text equals that of the kept document it names
-    cluster       uint64: the best-ranked document of its component over edges, loose pairs and twins
-    cluster_key   uint64 (n, 2): the smallest 128-bit key in that component
-    cluster_size  int64: documents in that component
-    """
-
-    doc: np.ndarray
-    kept: np.ndarray
-    keeper: np.ndarray
-    similarity: np.ndarray
-    twin: np.ndarray
-    cluster: np.ndarray
-    cluster_key: np.ndarray
-    cluster_size: np.ndarray
-
-
-def decide(graph: Graph, folder: str | Path, memory: int, sizes: Sizes | None = None) -> Iterator[Decisions]:
+def decide_texts(graph: Graph, folder: str | Path, memory: int, sizes: Sizes | None = None) -> Iterator[Decisions]:
     """Chunks of decisions, documents ascending, about `memory` bytes at the peak (chunks of the graph on top).
 
     `folder`: where a scratch folder is made if the graph is larger than that; it is removed at the end. `sizes`:

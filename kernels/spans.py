@@ -47,7 +47,7 @@ def anchor_rows(offsets, data, low, high, k, gram, table, drawn, letters, hashes
         )
         if count < k:
             continue
-        shingle_hashes(words, count, gram)
+        shingle_hashes(words, count, gram, _0)
         wide, best = k - gram + 1, np.int64(-1)
         for window in range(count - k + 1):
             last = best
@@ -79,9 +79,9 @@ def window_rows(offsets, data, chosen, ends, anchors, k, gram, table, drawn, let
             first[at] = words[at]
             second[at] = words[at] ^ _OTHER
         if count >= k:
-            shingle_hashes(words, count, gram)
-            shingle_hashes(first, count, k)
-            shingle_hashes(second, count, k)
+            shingle_hashes(words, count, gram, _0)
+            shingle_hashes(first, count, k, _0)
+            shingle_hashes(second, count, k, _0)
         wide, best = k - gram + 1, np.int64(-1)
         for window in range(count - k + 1):
             if best < window:

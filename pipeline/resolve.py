@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from dedup.decide import Decisions, Graph, decide
+from dedup.decide import decide
+from dedup.graph import Decisions, Graph
 from pipeline.commit import Attempt
 from pipeline.groups import group_starts
 from pipeline.job import Job
@@ -105,7 +106,8 @@ def _columns(found: Decisions) -> list[np.ndarray]:
     key = found.cluster_key
     return [
         found.doc, found.kept, found.keeper, found.similarity, found.twin,
-        key[:, 0], key[:, 1], found.cluster, found.cluster_size, found.kind,
+        key[:, 0], key[:, 1], found.cluster, found.cluster_size,
+        np.zeros(len(found.doc), np.uint8) if found.kind is None else found.kind,
     ]  # fmt: skip
 
 

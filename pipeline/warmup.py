@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,25 @@ def _edits(array: pa.Array) -> None:
         filters.EDITS[name].function(filters.Texts(array))
 
 
+def _verdicts(docs: np.ndarray, pairs: np.ndarray, similarity: np.ndarray) -> None:
+    """In memory and on files."""
+    from dedup.external import decide_texts
+    from dedup.graph import Graph
+    from dedup.graph_files import Sizes
+
+    words = np.stack([docs[::-1], docs, docs], axis=1)
+    graph = Graph(
+        nodes=lambda: iter([(docs, words)]),
+        edges=lambda: iter([(pairs, similarity)]),
+        loose=lambda: iter([pairs[:1] + np.uint64(1)]),
+        twins=lambda: iter([pairs[1:] + np.uint64(1)]),
+    )
+    for sizes in (None, Sizes(9, 100, 100, 7)):
+        with tempfile.TemporaryDirectory() as scratch:
+            for _ in decide_texts(graph, scratch, 1 << 24, sizes):
+                pass
+
+
 def _dedup(array: pa.Array) -> None:
     from dedup.candidates import candidate_pairs, twins
     from dedup.exact import text_hashes
@@ -104,4 +124,5 @@ def _dedup(array: pa.Array) -> None:
     similarity = jaccards(offsets, values, pairs[:, 0], pairs[:, 1], min_similarity=0.5)
     survivors(np.arange(len(array)), pairs, similarity, twins(text[:, 0], text[:, 1], docs).astype(np.int64))
     components(len(array), pairs)
+    _verdicts(docs, pairs.astype(np.uint64), similarity)
     HeldoutIndex(offsets, values, 0.8).probe(offsets, values)

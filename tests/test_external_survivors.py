@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.columns import frozen
-from dedup.external import Decisions, Graph, decide
+from dedup.external import decide_texts
+from dedup.graph import Decisions, Graph
 from dedup.graph_files import Column, Sizes, Spool
 from dedup.graph_ranges import Ranges, _cuts, ordered
 from dedup.graph_ranks import Numbers, lexical_order
@@ -134,9 +135,9 @@ def test_decisions_are_those_of_survivors(tmp_path_factory, sample, span, held, 
     expected, scratch = sample.expected(), tmp_path_factory.mktemp("graph")
     chance = np.random.default_rng(seed)
     for graph in (sample.graph(), sample.graph(chunk=2, chance=chance)):
-        assert_same(whole(decide(graph, scratch, PLENTY)), expected)
-        assert_same(whole(decide(graph, scratch, 1)), expected)
-        assert_same(whole(decide(graph, scratch, 1, Sizes(span, held, held, inner))), expected)
+        assert_same(whole(decide_texts(graph, scratch, PLENTY)), expected)
+        assert_same(whole(decide_texts(graph, scratch, 1)), expected)
+        assert_same(whole(decide_texts(graph, scratch, 1, Sizes(span, held, held, inner))), expected)
     assert list(scratch.iterdir()) == []
 
 
@@ -150,7 +151,8 @@ def test_numbers_of_documents_do_not_matter(tmp_path_factory, sample, span, chan
     moved = dataclasses.replace(sample, docs=np.array(new, np.uint64))
     renamed = dict(zip(sample.docs.tolist(), new))
     one, other = (
-        whole(decide(s.graph(), tmp_path_factory.mktemp("graph"), 1, Sizes(span, 64, 64, 3))) for s in (sample, moved)
+        whole(decide_texts(s.graph(), tmp_path_factory.mktemp("graph"), 1, Sizes(span, 64, 64, 3)))
+        for s in (sample, moved)
     )
     by = np.argsort(np.array([renamed[doc] for doc in one.doc.tolist()], np.uint64))
     for field in dataclasses.fields(Decisions):
@@ -182,10 +184,10 @@ def test_a_large_graph_on_files_in_memory_and_by_survivors(tmp_path):
     expected = sample.expected()
     assert expected.twin.any() and (~expected.kept & ~expected.twin).any() and expected.cluster_size.max() > 100_000
     graph = sample.graph(chunk=50_000)
-    assert_same(whole(decide(graph, tmp_path / "not there", PLENTY)), expected)
+    assert_same(whole(decide_texts(graph, tmp_path / "not there", PLENTY)), expected)
     with pytest.raises(FileNotFoundError):  # it does not fit, and wants a folder
-        list(decide(graph, tmp_path / "not there", 8 << 20))
-    chunks = list(decide(graph, tmp_path, 8 << 20))
+        list(decide_texts(graph, tmp_path / "not there", 8 << 20))
+    chunks = list(decide_texts(graph, tmp_path, 8 << 20))
     assert len(chunks) > 10
     assert_same(whole(chunks), expected)
 
@@ -194,13 +196,14 @@ MEMORY = """
 import sys
 import numpy as np
 import test_external_survivors as t
-from dedup.external import Graph, decide
+from dedup.external import decide_texts
+from dedup.graph import Decisions, Graph
 from dedup.graph_files import Sizes
 
 folder, budget = sys.argv[1], int(sys.argv[2])
 small = t.power_law(200, 500).graph()
 for sizes in (None, Sizes(20, 999, 999, 30)):
-    list(decide(small, folder, 1 << 30, sizes))
+    list(decide_texts(small, folder, 1 << 30, sizes))
 
 def rows(name, width):
     with open(f"{folder}/{name}", "rb", buffering=0) as file:
@@ -218,7 +221,7 @@ def memory(line):  # a peak of getrusage would count that of the process before
     return int(size) * 1024
 
 before = memory("VmRSS")
-kept = sum(int(d.kept.sum()) for d in decide(graph, folder, budget))
+kept = sum(int(d.kept.sum()) for d in decide_texts(graph, folder, budget))
 print(kept, memory("VmHWM") - before)
 """
 
@@ -263,7 +266,7 @@ def test_a_pair_of_no_node_is_refused(tmp_path):
     ):
         for sizes in (None, Sizes(7, 99, 99, 5), Sizes(1000, 99, 99, 5)):
             with pytest.raises(ValueError, match="12345678901234567890"):
-                list(decide(graph, tmp_path, PLENTY, sizes))
+                list(decide_texts(graph, tmp_path, PLENTY, sizes))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -274,10 +277,10 @@ def test_no_nodes(tmp_path):
     nothing = Graph(*[lambda: iter([])] * 4)
     for graph in (nothing, dataclasses.replace(nothing, nodes=nobody)):
         for sizes in (None, Sizes(1, 9, 9, 9)):
-            assert list(decide(graph, tmp_path, 1, sizes)) == []
+            assert list(decide_texts(graph, tmp_path, 1, sizes)) == []
             with pytest.raises(ValueError, match="document 4,"):
                 list(
-                    decide(
+                    decide_texts(
                         dataclasses.replace(graph, loose=lambda: iter([np.array([[4, 5]], np.uint64)])),
                         tmp_path,
                         PLENTY,
