@@ -24,16 +24,15 @@ from typing import Any
 
 import filters
 from filters.registry import nearest
-from pipeline import HOME, __version__, storage
+from pipeline import HOME, __version__, inputs, storage
 from pipeline.dedup_steps import keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.lean import needs_all, start_lean
-from pipeline.readers import format_of
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
 from pipeline.steps import Steps, measures, parse_steps
 
-HTML_FORMATS = ("warc", "html")
+HTML_FORMATS = ("warc", "arc", "html")
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,10 @@ def resolve(recipe: Recipe, source: Source) -> Job:
     steps = parse_steps(recipe.steps, source)
     _check_output(recipe, source)
     _check_signals(recipe, steps, source)
-    shards = _shards(recipe, source)
+    shards = inputs.shards(recipe, source)
     _check_order(recipe, steps, shards, source)
     return Job(
-        output=_absolute(recipe.output.path),
+        output=inputs.absolute(recipe.output.path),
         shards=shards,
         refine=_refine_part(recipe, steps, modules),
         near=_near_part(steps),
@@ -174,7 +173,7 @@ def _older(steps: Steps, source: Source) -> list[dict[str, Any]]:
         return []
     number = int(steps.names["minhash"][:2]) - 1
     try:
-        return [find_older(_absolute(path), sketch) for path in steps.minhash.against]
+        return [find_older(inputs.absolute(path), sketch) for path in steps.minhash.against]
     except InputError as error:
         raise InputError(f"{source.where(('steps', number))}: against: {error}") from None
 
@@ -193,7 +192,7 @@ def _publish_part(recipe: Recipe) -> dict[str, Any]:
 
 
 def _columns(entry: Input) -> dict[str, Any]:
-    return entry.model_dump(mode="json", exclude={"paths", "format"})
+    return entry.model_dump(mode="json", exclude={"paths", "format", "partitions", "base_url"})
 
 
 def _as_written(source: Source) -> dict[str, Any]:
@@ -209,58 +208,6 @@ def _as_written(source: Source) -> dict[str, Any]:
 
 
 # -- checks before any work ------------------------------------------------------------------------
-
-
-def _shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
-    """Every input file, sorted by path: the order in which paths are listed means nothing."""
-    shards: dict[str, dict[str, Any]] = {}
-    for number, entry in enumerate(recipe.input):
-        given = entry.format
-        try:
-            files = storage.expand(entry.paths, _any_file if given else _known)
-        except InputError as error:
-            raise InputError(f"{_input_place(source, number)}: {error}") from None
-        for file in files:
-            kind = given or format_of(file.path)
-            if kind is None:
-                raise InputError(
-                    f"{_input_place(source, number)}: the format of {file.path} cannot be told from its name. "
-                    "Give it: input: {format: jsonl} (jsonl, parquet, warc, wet, csv, tsv, text, html)."
-                )
-            place = _absolute(file.path)
-            if place in shards and shards[place]["input"] != number:
-                raise InputError(
-                    f"{_input_place(source, number)}: {file.path} is also in another input of this recipe; name it once."
-                )
-            shards[place] = {
-                "path": place,
-                "name": file.path,
-                "size": file.size,
-                "version": file.version,
-                "input": number,
-                "format": kind,
-            }
-    if shards and not any(shard["size"] for shard in shards.values()):
-        raise InputError(
-            f"{_input_place(source, 0)}: all {len(shards)} input files are empty (0 bytes), {next(iter(shards))} for one."
-        )
-    return [shards[path] for path in sorted(shards)]
-
-
-def _any_file(name: str) -> bool:
-    return True
-
-
-def _known(name: str) -> bool:
-    return format_of(name) is not None
-
-
-def _input_place(source: Source, number: int) -> str:
-    return (
-        source.where(("input", number, "paths"))
-        if isinstance(source.data.get("input"), list)
-        else source.where(("input", "paths"))
-    )
 
 
 def _check_output(recipe: Recipe, source: Source) -> None:
@@ -313,10 +260,6 @@ def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], sou
                 f"{source.where(('steps', number, 'where'))}: '{step.name}' asks for the language, which nothing found before it. "
                 "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
             )
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
 
 
 # -- a user's own signals and edits ----------------------------------------------------------------

@@ -38,6 +38,10 @@ def one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+Format = Literal[
+    "jsonl", "json", "parquet", "arrow", "warc", "wet", "arc", "csv", "tsv",
+    "text", "markdown", "html", "epub", "mediawiki", "tar", "zip",
+]  # fmt: skip
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
 Texts = Annotated[list[str], BeforeValidator(one_or_many)]
 
@@ -50,7 +54,7 @@ class Input(Model):
     """Where documents come from, and which field of a record fills which column."""
 
     paths: Texts = Field(min_length=1)
-    format: Literal["jsonl", "parquet", "warc", "wet", "csv", "tsv", "text", "html"] | None = None
+    format: Format | None = None
     dataset: str | None = None
     text: str = "text"
     id: str = "id"
@@ -59,6 +63,12 @@ class Input(Model):
     date: str = "date"
     lang: str | None = None
     html: str | None = None
+    unit: Literal["document", "line", "paragraph", "chapter"] | None = None
+    query: str | None = None
+    table: str | None = None
+    partition: str | None = None
+    partitions: int | None = Field(default=None, ge=1)
+    base_url: str | None = None
 
 
 class Output(Model):

@@ -34,7 +34,7 @@ from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
-from pipeline.readers import Batch, Columns, read
+from pipeline.readers import Batch, Columns, Options, read
 from pipeline.steps import RowStep
 from pipeline.tables import SteadyWriter, conform
 
@@ -172,11 +172,16 @@ def batches(job: Job, shard: dict[str, Any]) -> Iterator[tuple[pa.Table, list[di
 
 def records(job: Job, shard: dict[str, Any], ours: bool = False) -> Iterator[Batch]:
     """What the readers find in one shard. `ours`: it was written by gristmill, so its columns are known."""
-    entry: dict[str, Any] = {"dataset": None} if ours else job.refine["inputs"][shard["input"]]
-    columns = Columns(**{key: value for key, value in entry.items() if key != "dataset"})
-    source = entry["dataset"] or default_source(shard["path"])
-    rows = min(job.batch_size, job.limit or job.batch_size)
-    return read(shard["path"], format=shard["format"], columns=columns, default_source=source, batch_rows=rows)
+    entry: dict[str, Any] = {} if ours else job.refine["inputs"][shard["input"]]
+    return read(
+        shard["path"],
+        format=shard["format"],
+        columns=Columns(**{name: entry[name] for name in Columns.__annotations__ if name in entry}),
+        options=Options(**{name: entry[name] for name in Options.__annotations__ if name in entry}),
+        default_source=entry.get("dataset") or shard.get("source") or default_source(shard["path"]),
+        batch_rows=min(job.batch_size, job.limit or job.batch_size),
+        part=shard.get("part"),
+    )
 
 
 def default_source(path: str) -> str:

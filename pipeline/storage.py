@@ -1,4 +1,4 @@
-"""Files wherever they lie: local paths, `s3://bucket/key`, and `gs://`, `http(s)://` to read.
+"""Files wherever they lie: local paths, `s3://bucket/key`, and `hf://`, `gs://`, `http(s)://` to read.
 
 A path is a string. Writing is always "build a local file, then publish it": a reader never sees half a file,
 whatever happens to the writer.
@@ -7,7 +7,7 @@ whatever happens to the writer.
     ... write tmp, close it ...
     publish(tmp, "s3://bucket/out/part-00000.jsonl.zst")
 
-Not covered: writing to `gs://` and `http(s)://`, and listing there (name each file).
+Not covered: writing to `hf://`, `gs://` and `http(s)://`, and listing of the last two (name each file).
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from types import ModuleType
 from typing import Any, BinaryIO, cast
 
 from filters.registry import nearest
+from pipeline import hub
 from pipeline.errors import InputError, StorageError
 
 WILD = "*?["
+TABLES = r"\.(parquet|arrow|feather|jsonl|csv)(\.\w+)?$"
+PAPERS = r"(^|/)(README(_\w+)?\.md|LICENSE(\.\w+)?|(dataset_infos?|dataset_dict|state)\.json|(cache|tmp)-?\w+\.arrow)$"
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +59,19 @@ def is_s3(path: str) -> bool:
 def _s3() -> ModuleType:
     """`pipeline.s3`, imported when the first S3 path turns up: boto3 takes a fifth of a second."""
     return importlib.import_module("pipeline.s3")
+
+
+def is_http(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _listable(path: str) -> bool:
+    return is_s3(path) or hub.is_hub(path)
+
+
+def _store(path: str) -> Any:
+    """The module that knows the files at a path that can be listed: `head`, `listing`."""
+    return _s3() if is_s3(path) else hub
 
 
 def join(base: str, *parts: str) -> str:
@@ -110,21 +126,24 @@ def stat(path: str) -> FileInfo:
 
 
 def _remote_stat(path: str) -> FileInfo:
-    """Size and version from the response headers where there are any; otherwise by seeking to the end."""
+    """What the server says, or for gs:// what seeking to the end tells."""
+    if is_http(path):
+        from pipeline.http_files import head
+
+        _, size, version = head(path)
+        return FileInfo(path, size or 0, version.strip('"'))
+    if hub.is_hub(path):
+        return FileInfo(*hub.stat(path))
     with _readable(path) as stream:
-        headers = getattr(getattr(stream, "response", None), "headers", None) or {}
-        if "Content-Length" in headers:
-            version = headers.get("ETag") or headers.get("Last-Modified") or ""
-            return FileInfo(path, int(headers["Content-Length"]), version.strip('"'))
         return FileInfo(path, stream.seek(0, os.SEEK_END) if stream.seekable() else 0, "")
 
 
 def list_files(folder: str, suffix: str = "") -> list[FileInfo]:
     """Every file under `folder` whose name ends in `suffix`, sorted by path. Empty if there is no folder."""
-    if is_s3(folder):
-        found = [FileInfo(*entry) for entry in _s3().listing(folder.rstrip("/") + "/")]
+    if _listable(folder):
+        found = [FileInfo(*entry) for entry in _store(folder).listing(folder.rstrip("/") + "/")]
     elif is_remote(folder):
-        raise InputError(f"{folder}: files can only be listed locally and on s3://. Name each file instead.")
+        raise InputError(f"{folder}: files can only be listed locally, on s3:// and hf://. Name each file instead.")
     else:
         walk = os.walk(folder)
         found = [stat(join(at, name)) for at, _, names in walk for name in names if _is_file(join(at, name))]
@@ -166,11 +185,11 @@ def expand(patterns: list[str], known: Callable[[str], bool]) -> list[FileInfo]:
 
 
 def _expand_one(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
-    if is_remote(pattern) and not is_s3(pattern):
+    if is_remote(pattern) and not _listable(pattern):
         return [stat(pattern)]
-    if not is_s3(pattern):
+    if not is_remote(pattern):
         pattern = os.path.expanduser(pattern)
-    entry = _s3().head(pattern) if is_s3(pattern) else None
+    entry = _store(pattern).head(pattern) if _listable(pattern) else None
     if entry or os.path.isfile(pattern):
         return [FileInfo(*entry) if entry else stat(pattern)]
     if any(sign in pattern for sign in WILD):
@@ -184,7 +203,7 @@ def _folder(folder: str, known: Callable[[str], bool]) -> list[FileInfo]:
         raise InputError(f"{folder}: no such file or folder{_neighbour(folder)}")
     base = folder.rstrip("/") + "/"
     shown = [info for info in files if not _hidden(info.path.removeprefix(base))]
-    kept = [info for info in shown if known(info.path)]
+    kept = _without_papers([info for info in shown if known(info.path)])
     if not kept:
         sample = ", ".join(info.path.removeprefix(base) for info in shown[:3]) or "nothing"
         raise InputError(
@@ -194,6 +213,14 @@ def _folder(folder: str, known: Callable[[str], bool]) -> list[FileInfo]:
     return kept
 
 
+def _without_papers(files: list[FileInfo]) -> list[FileInfo]:
+    """In a folder of tables the pages about them (README.md, dataset_info.json, ...) are no documents, nor are the caches
+    that the `datasets` library leaves there."""
+    if not any(re.search(TABLES, info.path) for info in files):
+        return files
+    return [info for info in files if not re.search(PAPERS, info.path)]
+
+
 def _hidden(relative: str) -> bool:
     return any(part[:1] in (".", "_") for part in relative.split("/"))
 
@@ -201,9 +228,9 @@ def _hidden(relative: str) -> bool:
 def _glob(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
     """Files that match; a folder that matches is searched through for known formats."""
     base = _fixed_part(pattern)
-    if is_s3(pattern):
+    if _listable(pattern):
         match = _glob_pattern(pattern)
-        found = [FileInfo(*entry) for entry in _s3().listing(base) if match(entry[0])]
+        found = [FileInfo(*entry) for entry in _store(pattern).listing(base) if match(entry[0])]
     else:
         hits = glob.glob(pattern, recursive=True, include_hidden=True)
         found = [stat(path) for path in hits if _is_file(path)]
@@ -249,8 +276,8 @@ def _glob_pattern(pattern: str) -> Callable[[str], bool]:
 
 
 def _similar(pattern: str, base: str) -> str:
-    if is_s3(pattern):
-        names = [entry[0] for entry, _ in zip(_s3().listing(base), range(1000))]
+    if _listable(pattern):
+        names = [entry[0] for entry, _ in zip(_store(pattern).listing(base), range(1000))]
         return nearest(pattern, names) or f"; there are {len(names)} objects under {base}."
     return _neighbour(pattern)
 
@@ -269,6 +296,12 @@ def open_read(path: str) -> BinaryIO:
 
 
 def _readable(path: str) -> BinaryIO:
+    if is_http(path):
+        from pipeline.http_files import HttpFile
+
+        return cast(BinaryIO, HttpFile(path))
+    if hub.is_hub(path):
+        return hub.open_read(path)
     import smart_open
 
     options: dict[str, Any] = {"client": _s3().client()} if is_s3(path) else {}

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.readers import Batch, Columns, format_of, read
 
 
-def load(path: Path, **options: Any) -> list[Batch]:
+def load(path: Path | str, **options: Any) -> list[Batch]:
     settings = {
         "format": format_of(str(path)) or "warc",
         "columns": Columns(),

@@ -72,9 +72,76 @@ def test_the_same_from_s3(name: str, small_data: Path, s3_bucket: str) -> None:
     assert told == quarantined(load(local))
 
 
-def test_arc_files_are_refused(small_data: Path) -> None:
-    with pytest.raises(InputError, match="ARC file"):
-        load(small_data / "dirty/warc/example.arc")
+def test_the_two_formats_are_told_apart(small_data: Path) -> None:
+    with pytest.raises(InputError, match=r"ARC file.*format: arc"):
+        load(small_data / "dirty/warc/example.arc", format="warc")
+    with pytest.raises(InputError, match=r"WARC file.*format: warc"):
+        load(small_data / "dirty/warc/example.warc.gz", format="arc")
+
+
+ARC_HEAD = b"filedesc://x.arc 127.0.0.1 20140216050221 text/plain 75\n1 0 x\nURL IP-address Archive-date Content-type Archive-length\n"
+ARC_HEAD += b" " * (75 + ARC_HEAD.index(b"\n") + 1 - len(ARC_HEAD)) + b"\n"
+
+
+def arc_page(number: int, body: bytes) -> bytes:
+    http = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + body
+    return b"http://h/%d?a b 1.2.3.4 20140216050221 text/html %d\n" % (number, len(http)) + http + b"\n"
+
+
+ARCS = [arc_page(i, b"<p>page %d</p>" % i * (i % 5 * 40 + 1)) for i in range(12)]
+
+
+def arc_numbers(batches: list[Batch]) -> list[int]:
+    return [int(row["url"][9:].split("?")[0]) for row in rows(batches)]
+
+
+@pytest.mark.parametrize("layout", ["plain", "members", "one member", "zstd"])
+def test_arc_layouts(layout: str, tmp_path: Path) -> None:
+    parts = [ARC_HEAD, *ARCS]
+    data = {
+        "plain": lambda: b"".join(parts),
+        "members": lambda: b"".join(map(gzip.compress, parts)),
+        "one member": lambda: gzip.compress(b"".join(parts)),
+        "zstd": lambda: zstandard.compress(b"".join(parts)),
+    }[layout]()
+    (tmp_path / "x.arc").write_bytes(data)
+    batches = load(tmp_path / "x.arc")
+    account(batches)
+    found = rows(batches)
+    assert (
+        arc_numbers(batches) == list(range(12)) and skipped(batches) == {"arc filedesc": 1} and not quarantined(batches)
+    )
+    assert found[1]["html"] == b"<p>page 1</p>" * 41 and found[1]["_status"] == 200
+    assert (found[1]["url"], found[1]["date"]) == ("http://h/1?a b", "2014-02-16T05:02:21Z")
+    assert rows(load(tmp_path / "x.arc", batch_rows=1)) == found
+
+
+def test_a_broken_arc_record_costs_itself(tmp_path: Path) -> None:
+    wrong = ARCS[5].replace(b"text/html ", b"text/html 9", 1)
+    for bad in (wrong, ARCS[5][:-30], ARCS[5].replace(b"1.2.3.4", b"nowhere")):
+        (tmp_path / "x.arc").write_bytes(b"".join([ARC_HEAD, *ARCS[:5], bad, *ARCS[6:]]))
+        batches = load(tmp_path / "x.arc")
+        account(batches)
+        assert set(arc_numbers(batches)) >= {0, 1, 2, 3, 4, 7, 8, 9, 10, 11} and quarantined(batches)
+    (tmp_path / "x.arc").write_bytes(b"".join([ARC_HEAD, *ARCS])[:-40])
+    batches = load(tmp_path / "x.arc")
+    account(batches)
+    assert arc_numbers(batches) == list(range(11)) and quarantined(batches)[0]["tail"]
+
+
+def test_real_arc_files(shared_data: Path) -> None:
+    folder = shared_data / "dirty/warc"
+    for name in ("example.arc", "example.arc.gz"):
+        batches = load(folder / "warcio" / name)
+        account(batches)
+        (row,) = rows(batches)
+        assert (
+            row["url"].startswith("http://example.com/") and b"Example Domain" in row["html"] and row["_status"] == 200
+        )
+    for name in ("warcio/bad.arc", "aut/badexample.arc.gz", "warcio/example-space-in-url.arc"):
+        batches = load(folder / name)
+        account(batches)
+        assert quarantined(batches)
 
 
 def response(number: int, body: bytes, headers: bytes = b"", status: bytes = b"200 OK") -> bytes:

@@ -154,7 +154,7 @@ def test_rows_do_not_depend_on_the_batches(name: str, tmp_path: Path, reference:
     [
         ("a.jsonl", "jsonl"),
         ("a.JSONL.GZ", "jsonl"),
-        ("s3://b/a.json.zst", "jsonl"),
+        ("s3://b/a.json.zst", "json"),
         ("a.parquet", "parquet"),
         ("CC-MAIN-1.warc.gz", "warc"),
         ("CC-MAIN-1.warc.wet.gz", "wet"),
@@ -166,7 +166,14 @@ def test_rows_do_not_depend_on_the_batches(name: str, tmp_path: Path, reference:
         ("a.docx", None),
         ("jsonl", None),
         ("a.gz", None),
-        ("a.arc.gz", None),
+        ("a.arc.gz", "arc"),
+        ("notes.md", "markdown"),
+        ("enwiki-20260101-pages-articles1.xml-p1p41242.bz2", "mediawiki"),
+        ("sitemap.xml", None),
+        ("shard-000.tar.gz", "tar"),
+        ("a.tgz", "tar"),
+        ("sqlite:///a.db", "sql"),
+        ("postgresql+psycopg://h/db", "sql"),
     ],
 )
 def test_format_of(name: str, kind: str | None) -> None:

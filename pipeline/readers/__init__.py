@@ -6,11 +6,14 @@
         batch.skipped        # records that are no documents: {"request": 12, ...}
 
 Rows do not depend on the size of the batches. Each record of the file is in exactly one of the three.
+What each format takes, and what bad input of it gets, stands in docs/formats.md.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -18,29 +21,59 @@ from typing import Any, BinaryIO
 from filters.registry import nearest
 from pipeline import storage
 from pipeline.errors import InputError
-from pipeline.readers import files, jsonl, parquet, tables, warc
-from pipeline.readers.rows import Batch, Columns, Rows
+from pipeline.readers.rows import Batch, Columns, Options, Rows
 
-__all__ = ["FORMATS", "Batch", "Columns", "format_of", "read"]
+__all__ = ["FORMATS", "Batch", "Columns", "Options", "format_of", "read"]
 
 FORMATS: dict[str, tuple[str, ...]] = {  # longest endings first: the first that fits counts
     "wet": (".warc.wet", ".wet"),
-    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
     "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather"),
     "warc": (".warc",),
+    "arc": (".arc",),
     "csv": (".csv",),
     "tsv": (".tsv", ".tab"),
-    "text": (".txt", ".text", ".md"),
+    "markdown": (".md", ".markdown"),
+    "text": (".txt", ".text"),
     "html": (".html", ".htm", ".xhtml"),
+    "epub": (".epub",),
+    "mediawiki": (),
+    "tar": (".tar", ".tgz", ".tbz2", ".txz"),
+    "zip": (".zip",),
+    "sql": (),
 }
+SQL_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake")
+WIKI_DUMP = re.compile(r"-pages-(articles|meta)[^/]*\.xml|wiki[^/]*\.xml(-p\d+p\d+)?$")  # other XML is no dump
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
+# module and function of each reader. The ones of STREAMS take the raw stream, those of FILES a local file.
+STREAMS = {
+    "jsonl": "jsonl.read",
+    "json": "json_values.read",
+    "warc": "warc.read",
+    "wet": "warc.read",
+    "arc": "arc.read",
+    "csv": "tables.read_csv",
+    "tsv": "tables.read_tsv",
+    "text": "files.read_text",
+    "markdown": "markdown.read",
+    "html": "files.read_html",
+    "mediawiki": "mediawiki.read",
+    "tar": "archives.read_tar",
+}
+FILES = {"parquet": "parquet.read", "arrow": "arrow.read", "epub": "epub.read", "zip": "archives.read_zip"}
 
 
 def format_of(path: str) -> str | None:
     """The format that a file's name promises, or None."""
+    if "://" in path and path.split("://", 1)[0].split("+")[0] in SQL_SCHEMES:
+        return "sql"
     name = path.split("?", 1)[0].lower() if path.startswith("http") else path.lower()
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
+    if WIKI_DUMP.search(name):
+        return "mediawiki"
     return next((kind for kind, endings in FORMATS.items() if name.endswith(endings)), None)
 
 
@@ -52,34 +85,46 @@ def read(
     default_source: str,
     batch_rows: int = 1000,
     batch_bytes: int = 16 << 20,
+    options: Options | None = None,
+    part: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
-    """The documents of one file, in batches bounded by rows and by bytes of content.
+    """The documents of one file, or of one `part` of it, in batches bounded by rows and by bytes of content.
 
+    A part is the records that begin in this range of the file's bytes (see `pipeline.parts`).
     Raises `InputError` if the file is not there or cannot be a source of documents at all, `StorageError` if
     storage fails. Bad records and cut files raise nothing: see `Batch.quarantined`.
     """
     if format not in FORMATS:
         raise InputError(f"{path}: unknown format {format!r}{nearest(format, FORMATS)} (known: {', '.join(FORMATS)})")
     rows = Rows(path, columns, default_source, batch_rows, batch_bytes)
-    if format == "parquet":
+    rows.options, rows.part = options or Options(), part
+    if format == "sql":
+        yield from _whole(reader("sql.read")(path, rows), rows, lambda: 0)
+    elif format in FILES:
         with storage.local_copy(path) as local:
             size = os.path.getsize(local)
-            for batch in parquet.read(local, rows):
-                yield replace(batch, consumed=size)
-        return
-    with storage.open_read(path) as stream:
-        counted = _Counted(stream)
-        for batch in _stream_reader(format)(counted, rows):
-            yield replace(batch, consumed=counted.bytes)
+            yield from _whole(reader(FILES[format])(local, rows), rows, lambda: size)
+    else:
+        with storage.open_read(path) as stream:
+            counted = _Counted(stream)
+            yield from _whole(reader(STREAMS[format])(counted, rows), rows, lambda: counted.bytes)
 
 
-def _stream_reader(format: str) -> Callable[[Any, Rows], Iterator[Batch]]:
-    """The reader of a format that is read from front to back."""
-    if format in ("csv", "tsv"):
-        return lambda stream, rows: tables.read(stream, rows, "," if format == "csv" else "\t")
-    return {"jsonl": jsonl.read, "warc": warc.read, "wet": warc.read, "text": files.read_text, "html": files.read_html}[
-        format
-    ]
+def _whole(batches: Iterator[Batch], rows: Rows, consumed: Callable[[], int]) -> Iterator[Batch]:
+    """The reader's batches, and the last one, which `rows` still holds at its end."""
+    for batch in batches:
+        yield replace(batch, consumed=consumed())
+    if rows.any:
+        yield replace(rows.take(), consumed=consumed())
+
+
+def reader(name: str) -> Callable[[Any, Rows], Iterator[Batch]]:
+    """A reader by name; its module is imported only when a file asks for it."""
+    module, _, function = name.partition(".")
+    found: Callable[[Any, Rows], Iterator[Batch]] = getattr(
+        importlib.import_module(f"pipeline.readers.{module}"), function
+    )
+    return found
 
 
 class _Counted:

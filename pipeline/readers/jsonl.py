@@ -3,8 +3,7 @@
     {"id": "a1", "text": "Some text.", "url": "https://example.org/", "stars": 3}
 
 Blank lines are no records. A line that is not JSON, is no object, or has no text is quarantined; the next
-line is read as if nothing had happened. Not covered: a file that is one JSON array (`jq -c '.[]'` makes lines
-of it).
+line is read as if nothing had happened. A file that is one JSON array or object is `json`: see `json_values`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,14 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the stream's records. One entry with "tail" if the file is cut."""
+    yield from read_plain(as_utf8(chunks(stream)), rows)
+
+
+def read_plain(plain: Iterator[bytes], rows: Rows) -> Iterator[Batch]:
+    """As `read`, from UTF-8 that is not compressed any more."""
     cut: tuple[Line, str] | None = None
     try:
-        for line in lines(as_utf8(chunks(stream)), LINE_LIMIT):
+        for line in lines(plain, LINE_LIMIT):
             error = _read_line(line, rows)
             if error and line.end != "newline":
                 cut = (line, error)  # an unfinished last line
@@ -46,28 +50,31 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     else:
         if cut:
             rows.quarantine(cut[1], cut[0].data, cut[0].offset, tail=True)
-    if rows.any:
-        yield rows.take()
 
 
 def _read_line(line: Line, rows: Rows) -> str | None:
     """Add the line's record; returns what is wrong with a line that is none."""
     if line.length > len(line.data):
         return f"LineTooLong: {line.length} bytes, the limit is {LINE_LIMIT}"
+    return read_value(line.data, line.offset, rows)
+
+
+def read_value(data: bytes, offset: int, rows: Rows) -> str | None:
+    """Add the record that `data` is the JSON of; returns what is wrong with one that is none."""
     try:
-        record = orjson.loads(line.data)
+        record = orjson.loads(data)
     except orjson.JSONDecodeError:
-        if not line.data.strip(b" \t\r\n\x0b\x0c"):
+        if not data.strip(b" \t\r\n\x0b\x0c"):
             return None
         try:
-            record = parse(line.data)
+            record = parse(data)
         except (ValueError, RecursionError) as error:
             return describe(error)
     if type(record) is not dict:
-        return f"NotAnObject: expected a JSON object a line, got {type(record).__name__}"
+        return f"NotAnObject: expected a JSON object, got {type(record).__name__}"
     if type(record.get(rows.columns.id)) is float:
-        record = parse(line.data)  # orjson reads integers over 64 bits as floats: such an id would change
-    rows.add(record, line.offset, line.data)
+        record = parse(data)  # orjson reads integers over 64 bits as floats: such an id would change
+    rows.add(record, offset, data)
     return None
 
 

@@ -24,13 +24,13 @@ BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 def read(path: str, rows: Rows) -> Iterator[Batch]:
     """Batches of the rows of the local file `path`."""
     file = _open(path, rows)
-    _check(file.schema_arrow, rows)
+    check(file.schema_arrow, rows)
     for group in range(file.metadata.num_row_groups):
         about = file.metadata.row_group(group)
         first, seen = rows.record, 0
         try:
             for batch in file.iter_batches(_batch_rows(about, rows), row_groups=[group], use_threads=False):
-                for record in _records(batch):
+                for record in records(batch):
                     rows.add(record)
                     seen += 1
                     if rows.full:
@@ -39,8 +39,6 @@ def read(path: str, rows: Rows) -> Iterator[Batch]:
             last = first + about.num_rows - 1
             rows.quarantine(f"{describe(error)}; rows {first + seen} to {last} of row group {group} are lost")
             rows.record = max(last + 1, rows.record)
-    if rows.any:
-        yield rows.take()
 
 
 def _open(path: str, rows: Rows) -> pq.ParquetFile:
@@ -53,7 +51,8 @@ def _open(path: str, rows: Rows) -> pq.ParquetFile:
         ) from error
 
 
-def _check(schema: pa.Schema, rows: Rows) -> None:
+def check(schema: pa.Schema, rows: Rows) -> None:
+    """`InputError` if there is no column that the text could be in."""
     wanted = rows.columns.html or rows.columns.text
     if wanted not in schema.names:
         raise InputError(
@@ -83,7 +82,8 @@ def _batch_rows(about: Any, rows: Rows) -> int:
     return max(1, min(rows.batch_rows, rows.batch_bytes // average))
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows of a batch as Python values."""
     columns = [_values(column) for column in batch.columns]
     names = batch.schema.names
     for values in zip(*columns):

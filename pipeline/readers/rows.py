@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,16 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Options:
+    """What a recipe says about formats that can be read in more than one way; see docs/formats.md."""
+
+    unit: str | None = None
+    query: str | None = None
+    table: str | None = None
+    partition: str | None = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """table: DOCUMENT columns, `_record` int64, and for WARC `_status` int64 (the HTTP status, else null).
     quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
@@ -69,6 +79,10 @@ class Rows:
         self.batch_rows, self.batch_bytes = batch_rows, batch_bytes
         self.record = 0  # ordinal of the next record in the file
         self.with_status = False
+        self.options = Options()
+        self.part: tuple[int, int] | None = None  # the range of the file's bytes whose records are read
+        # The file's name only: a whole path would make the output depend on where the input lies
+        self.file = path.rsplit("/", 1)[-1].encode("utf-8", "replace").decode()
         self._used = columns.used()
         self._clear()
 
@@ -151,6 +165,11 @@ class Rows:
     def full(self) -> bool:
         # quarantined entries count too: a file of nothing but bad lines must not pile up in memory
         return self._count + len(self._quarantined) >= self.batch_rows or self._bytes >= self.batch_bytes
+
+    def ready(self) -> Iterator[Batch]:
+        """A batch, if one is full."""
+        if self.full:
+            yield self.take()
 
     @property
     def any(self) -> bool:

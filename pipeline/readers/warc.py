@@ -11,7 +11,7 @@ file stops silently at a damaged member, and then a cut file looks complete. Hea
 fastwarc, a record at a time. A broken record is one quarantined entry, and the next record that can be found
 is read. Offsets are offsets in the file: of the record if it is plain, of its member if it is compressed.
 
-Not covered: ARC files, `revisit` (its page lies elsewhere) and segmented records; digests are not verified.
+ARC files are read by `arc`. Not covered: `revisit` (its page lies elsewhere) and segmented records; digests are not verified.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Found(NamedTuple):
 class Framer:
     """Cuts a stream of pieces into records."""
 
+    begins = re.compile(rb"WARC/")
+    next_record = NEXT_RECORD
+    longest_start = 64  # bytes of a `next_record` that the end of a piece may cut
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._offset = 0  # in the file, of the buffer's first byte
@@ -62,7 +66,7 @@ class Framer:
                 between = False
                 continue
             if between and piece.data:
-                if piece.data.startswith(b"WARC/"):
+                if self.begins.match(piece.data):
                     yield from self._drop("the member ends before the record does")
                 between = False
             if piece.data:
@@ -85,7 +89,7 @@ class Framer:
             if self._lost and not self._find_next(final):
                 return
             self._forward(len(self._buffer) - len(self._buffer.lstrip(b"\r\n")))
-            size = self._size(final)
+            size = self.size(final)
             if isinstance(size, str):
                 yield from self._drop(size)
                 continue
@@ -94,7 +98,7 @@ class Framer:
             yield Found(self._offset, bytes(self._buffer[:size]))
             self._forward(size)
 
-    def _size(self, final: bool) -> int | str | None:
+    def size(self, final: bool) -> int | str | None:
         """Bytes of the record at the buffer's start; None if more must be read; a text that says what is
         wrong."""
         buffer = self._buffer
@@ -133,12 +137,14 @@ class Framer:
 
     def _find_next(self, final: bool) -> bool:
         """Drop bytes up to the next record's first line."""
-        found = NEXT_RECORD.search(self._buffer, 1)
+        found = self.next_record.search(self._buffer, 1)
         if found:
             self._forward(found.start())
             self._lost = False
             return True
-        self._forward(max(len(self._buffer) - 64, 0))  # a first line may be cut by the end of the buffer
+        self._forward(
+            max(len(self._buffer) - self.longest_start, 0)
+        )  # a first line may be cut by the end of the buffer
         if final:
             self._buffer.clear()
             self._lost = False  # the next member begins with a record
@@ -162,7 +168,7 @@ class Framer:
         length."""
         yield from self._drain(final=True)
         while self._buffer and not self._lost:
-            inner = NEXT_RECORD.search(self._buffer, 1)
+            inner = self.next_record.search(self._buffer, 1)
             error = "the file ends inside the record" if inner is None else "its Content-Length is too large"
             yield Found(self._offset, bytes(self._buffer[:1024]), f"BrokenRecord: {error}", tail=inner is None)
             self._lost = True
@@ -177,7 +183,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     for found in Framer().records(stream_pieces):
         if found.error and not found_any and found.data.startswith(b"filedesc:"):
             raise InputError(
-                f"{rows.path}: this is an ARC file, the format before WARC. Convert it: warcio recompress."
+                f"{rows.path}: this is an ARC file, the format before WARC. Set input: {{format: arc}}, or name it .arc."
             )
         found_any = True
         if found.error:
@@ -187,8 +193,6 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
             _record(found, rows)
         if rows.full:
             yield rows.take()
-    if rows.any:
-        yield rows.take()
 
 
 def _record(found: Found, rows: Rows) -> None:
@@ -200,7 +204,7 @@ def _record(found: Found, rows: Rows) -> None:
             body = record.reader.read()
             rows.append(text=body.decode("utf-8", "replace"), **_common(record, {}))
         elif kind == WarcRecordType.response and record.is_http:
-            _response(record, found, rows)
+            response(record, found, rows)
         elif kind == WarcRecordType.resource:
             kept = {"content_type": record.headers.get("Content-Type"), "warc_type": "resource"}
             rows.append(html=record.reader.read(), content_type=_type(record), **_common(record, kept))
@@ -212,7 +216,8 @@ def _record(found: Found, rows: Rows) -> None:
         rows.quarantine(describe(error), found.data[:1024], found.offset)
 
 
-def _response(record: WarcRecord, found: Found, rows: Rows) -> None:
+def response(record: WarcRecord, found: Found, rows: Rows) -> None:
+    """A page that came over HTTP, to a row or the quarantine."""
     body, problem = _body(found.data)
     if body is None:
         rows.quarantine(f"BrokenBody: {problem}", found.data[:1024], found.offset)

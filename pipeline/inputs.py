@@ -1,0 +1,105 @@
+"""The recipe's inputs as shards: files found, formats told, big files cut into parts.
+
+    {"path": "/data/a.jsonl", "name": "a.jsonl", "size": 912, "version": "1732...", "input": 0, "format": "jsonl"}
+
+A shard that is a part of a file has "part" too, [first byte, byte after the last], and it in its name. The list
+depends on the input alone: sorted by path, whatever the order in which paths are listed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pipeline import crawl_paths, parts, storage
+from pipeline.errors import InputError, RecipeError
+from pipeline.readers import FORMATS, format_of
+from pipeline.recipe import Input, Recipe
+from pipeline.source import Source
+
+UNITS = {"text": ("document", "line", "paragraph"), "epub": ("document", "chapter")}
+PACKED = ("tar", "zip")  # their members are of other formats
+SQL_KEYS = ("query", "table", "partition", "partitions")
+
+
+def shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
+    """Every shard of the recipe. Errors: InputError and RecipeError, with the line of the input."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, entry in enumerate(recipe.input):
+        where = _place(source, number)
+        try:
+            for shard in _of_entry(entry, number):
+                _add(found, shard, where)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        _check_keys(entry, {s["format"] for s in found.values() if s["input"] == number}, source, number)
+    known = [shard for shard in found.values() if shard["format"] != "sql"]
+    if known and len(known) == len(found) and not any(shard["size"] for shard in known):
+        raise InputError(
+            f"{_place(source, 0)}: all {len(known)} input files are empty (0 bytes), {next(iter(found))} for one."
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
+    databases = [path for path in entry.paths if format_of(path) == "sql"]
+    crawls = [path for path in entry.paths if crawl_paths.is_crawl(path)]
+    others = [path for path in entry.paths if path not in databases and path not in crawls]
+    found: list[dict[str, Any]] = []
+    for path in databases:
+        from pipeline.readers import sql
+
+        found += [shard | {"input": number, "format": "sql"} for shard in sql.shards(path, entry)]
+    files = [file for path in crawls for file in crawl_paths.expand(path, entry.base_url)]
+    if others:
+        files += storage.expand(others, _any_file if entry.format else _known)
+    for file in files:
+        kind = entry.format or format_of(file.path)
+        if kind is None:
+            raise InputError(
+                f"the format of {file.path} cannot be told from its name. "
+                f"Give it: input: {{format: jsonl}} ({', '.join(FORMATS)})."
+            )
+        base = {"path": absolute(file.path), "name": file.path, "size": file.size, "version": file.version}
+        found += parts.cut(base | {"input": number, "format": kind}, entry.unit)
+    return found
+
+
+def _add(found: dict[str, dict[str, Any]], shard: dict[str, Any], where: str) -> None:
+    place = absolute(shard["name"])
+    if place in found and found[place]["input"] != shard["input"]:
+        raise InputError(f"{shard['name']} is also in another input of this recipe; name it once.")
+    found[place] = shard
+
+
+def _check_keys(entry: Input, formats: set[str], source: Source, number: int) -> None:
+    """Keys that would change nothing are refused: they were meant to."""
+    plain = formats - set(PACKED)
+    if entry.unit and plain and not any(entry.unit in UNITS.get(kind, ()) for kind in plain):
+        allowed = "; ".join(f"{kind}: {', '.join(units)}" for kind, units in UNITS.items())
+        raise RecipeError(
+            f"{_place(source, number, 'unit')}: 'unit: {entry.unit}' means nothing for {', '.join(sorted(plain))} ({allowed})."
+        )
+    given = [key for key in SQL_KEYS if getattr(entry, key) is not None]
+    if given and "sql" not in formats:
+        raise RecipeError(
+            f"{_place(source, number, given[0])}: '{given[0]}' speaks of a database; give paths: sqlite:///FILE or another URL."
+        )
+
+
+def _any_file(name: str) -> bool:
+    return True
+
+
+def _known(name: str) -> bool:
+    return format_of(name) is not None
+
+
+def _place(source: Source, number: int, key: str = "paths") -> str:
+    several = isinstance(source.data.get("input"), list)
+    return source.where(("input", number, key) if several else ("input", key))
+
+
+def absolute(path: str) -> str:
+    """The same place, whatever the current folder is."""
+    return path if "://" in path else os.path.abspath(path)
