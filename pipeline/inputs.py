@@ -38,7 +38,7 @@ def shards(recipe: Recipe, source: Source) -> list[dict[str, Any]]:
         raise InputError(
             f"{_place(source, 0)}: all {len(known)} input files are empty (0 bytes), {next(iter(found))} for one."
         )
-    return [found[name] for name in sorted(found)]
+    return sorted(found.values(), key=lambda shard: shard["path"])  # parts of a file stay in their order
 
 
 def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
@@ -54,6 +54,8 @@ def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
     if others:
         files += storage.expand(others, _any_file if entry.format else _known)
     for file in files:
+        if not file.path.isprintable() and file.path.encode("utf-8", "replace").decode() != file.path:
+            raise InputError(f"{file.path.encode('utf-8', 'surrogateescape')!r}: a name that is not UTF-8. Rename the file.")
         kind = entry.format or format_of(file.path)
         if kind is None:
             raise InputError(

@@ -169,6 +169,28 @@ def test_bad_rows_of_a_table(tmp_path: Path) -> None:
     assert quarantined(batches)[0]["offset"] == len(b"id,text,n\n1,good,1\n")
 
 
+def test_a_header_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"id,te\xe9t\n1,a\n")
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert "te?t" in str(error.value) and str(error.value).encode()  # the letter goes to a file
+    path.write_bytes(b"id,text,n\xe9\n1,a,2\n")
+    (row,) = rows(load(path))
+    assert row["metadata"] == '{"n?":"2"}'
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
+    import os
+
+    from pipeline import inputs
+    from pipeline.recipe import read as read_recipe
+
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jsonl")).write_text("{}\n")
+    with pytest.raises(InputError, match=r"bad.xff.jsonl'.*not UTF-8. Rename"):
+        inputs.shards(*read_recipe(json.dumps({"input": {"paths": str(tmp_path)}, "output": {"path": "o"}}), "r"))
+
+
 def test_a_field_over_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "FIELD_LIMIT", 1000)
     path = tmp_path / "x.csv"

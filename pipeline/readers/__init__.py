@@ -12,6 +12,7 @@ What each format takes, and what bad input of it gets, stands in docs/formats.md
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 from filters.registry import nearest
 from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.readers import ranges
 from pipeline.readers.rows import Batch, Columns, Options, Rows
 
 __all__ = ["FORMATS", "Batch", "Columns", "Options", "format_of", "read"]
@@ -106,7 +108,7 @@ def read(
             yield from _whole(reader(FILES[format])(local, rows), rows, lambda: size)
     else:
         with storage.open_read(path) as stream:
-            counted = _Counted(stream)
+            counted = _Counted(stream if part is None else _of_part(stream, rows, part))
             yield from _whole(reader(STREAMS[format])(counted, rows), rows, lambda: counted.bytes)
 
 
@@ -127,10 +129,20 @@ def reader(name: str) -> Callable[[Any, Rows], Iterator[Batch]]:
     return found
 
 
+def _of_part(stream: BinaryIO, rows: Rows, part: tuple[int, int]) -> BinaryIO | ranges.Lines:
+    """The lines of a part; of a file that cannot be cut the first part is all, the others nothing."""
+    if not ranges.whole_or_nothing(stream):
+        lines = ranges.Lines(stream, *part)
+        rows.base = lambda: lines.base
+        return lines
+    stream.seek(0)
+    return stream if part[0] == 0 else io.BytesIO()
+
+
 class _Counted:
     """A raw stream that counts what was read of it."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO | ranges.Lines) -> None:
         self._stream = stream
         self.bytes = 0
 

@@ -58,13 +58,16 @@ def read_tar(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
 
 
 def read_zip(path: str, rows: Rows) -> Iterator[Batch]:
-    """The documents of a zip archive's members, in the order of its directory."""
+    """The documents of a zip archive's members, in the order of its directory. `InputError` if it has none."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield from _members(_zip_members(archive, rows), rows)
+        archive = zipfile.ZipFile(path)
     except BROKEN_ZIP as error:
-        letter = f"BrokenZip: {describe(error)}. Its directory is missing or damaged: fetch the file again, or mend it: zip -FF."
-        rows.quarantine(letter, b" ", 0, tail=True)
+        raise InputError(
+            f"{rows.path}: not a readable zip archive: {error}. Its directory is missing or damaged: "
+            "fetch the file again, or mend it: zip -FF."
+        ) from error
+    with archive:
+        yield from _members(_zip_members(archive, rows), rows)
 
 
 # ---- members to documents

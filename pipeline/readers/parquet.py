@@ -7,6 +7,7 @@ column.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,9 @@ def read(path: str, rows: Rows) -> Iterator[Batch]:
     check(file.schema_arrow, rows)
     for group in range(file.metadata.num_row_groups):
         about = file.metadata.row_group(group)
+        if rows.part and not _begins_in(about, rows.part, os.path.getsize(path)):
+            rows.record += about.num_rows
+            continue
         first, seen = rows.record, 0
         try:
             for batch in file.iter_batches(_batch_rows(about, rows), row_groups=[group], use_threads=False):
@@ -39,6 +43,13 @@ def read(path: str, rows: Rows) -> Iterator[Batch]:
             last = first + about.num_rows - 1
             rows.quarantine(f"{describe(error)}; rows {first + seen} to {last} of row group {group} are lost")
             rows.record = max(last + 1, rows.record)
+
+
+def _begins_in(group: Any, part: tuple[int, int], size: int) -> bool:
+    """Does the row group's first byte lie in the part? One that lies nowhere (a damaged footer) is of the last part."""
+    column = group.column(0) if group.num_columns else None
+    offset = (column.dictionary_page_offset or column.data_page_offset) if column else 0
+    return part[0] <= min(max(offset, 0), size - 1) < part[1]
 
 
 def _open(path: str, rows: Rows) -> pq.ParquetFile:

@@ -81,6 +81,7 @@ class Rows:
         self.with_status = False
         self.options = Options()
         self.part: tuple[int, int] | None = None  # the range of the file's bytes whose records are read
+        self.base: Callable[[], int] = int  # offset in the file of the first byte that the reader sees
         # The file's name only: a whole path would make the output depend on where the input lies
         self.file = path.rsplit("/", 1)[-1].encode("utf-8", "replace").decode()
         self._used = columns.used()
@@ -143,6 +144,8 @@ class Rows:
     def quarantine(self, error: str, raw: bytes = b"", offset: int | None = None, *, tail: bool = False) -> None:
         """One record that no document can be made of. A tail without any bytes of a record has no ordinal."""
         entry: dict[str, Any] = {"shard": self.path, "record": self.record, "offset": offset}
+        if offset is not None:
+            entry["offset"] += self.base()
         entry.update(error=error, sample=sample(raw))
         if tail:
             entry["tail"] = True

@@ -94,7 +94,7 @@ def _bad(rows: Rows, physical: _Physical, error: str) -> None:
 
 def _header(fields: list[str], rows: Rows) -> list[str]:
     wanted = rows.columns.html or rows.columns.text
-    names = [name.strip() for name in fields]
+    names = [name.strip().encode("utf-8", "replace").decode() for name in fields]
     if wanted not in names:
         raise InputError(
             f"{rows.path}: the header has no column {wanted!r}{nearest(wanted, names)} "
