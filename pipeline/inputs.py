@@ -55,7 +55,9 @@ def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
         files += storage.expand(others, _any_file if entry.format else _known)
     for file in files:
         if not file.path.isprintable() and file.path.encode("utf-8", "replace").decode() != file.path:
-            raise InputError(f"{file.path.encode('utf-8', 'surrogateescape')!r}: a name that is not UTF-8. Rename the file.")
+            raise InputError(
+                f"{file.path.encode('utf-8', 'surrogateescape')!r}: a name that is not UTF-8. Rename the file."
+            )
         kind = entry.format or format_of(file.path)
         if kind is None:
             raise InputError(
