@@ -92,5 +92,6 @@ def load() -> list[Runner]:
     import cases_dedup  # noqa: F401  # isort: skip
     import cases_reading  # noqa: F401  # isort: skip
     import cases_chain  # noqa: F401  # isort: skip
+    import cases_tokens  # noqa: F401  # isort: skip
 
     return RUNNERS

@@ -33,6 +33,7 @@ BUILTIN = (
     "filters.citations",
     "filters.boilerplate",
     "filters.chinese",
+    "filters.tokens",
 )
 
 

@@ -9,6 +9,14 @@ from pipeline import storage
 from pipeline.job import Job
 from pipeline.ledger import kept_schema
 
+BINARY = ("megatron", "mds", "litdata", "nanotron")
+"""Formats that `datasets` does not read."""
+
+_INTS = ["    sequence: int32"]
+TOKEN_FEATURES = {
+    "documents": ["  - name: id", "    dtype: string", "  - name: input_ids", *_INTS],
+    "packed": ["  - name: input_ids", *_INTS, "  - name: lengths", *_INTS],
+}
 TYPES = {"string": "string", "large_string": "string", "double": "float64"}
 
 
@@ -24,17 +32,14 @@ def write_card(job: Job, manifest: dict[str, Any]) -> None:
 
 def card(job: Job, manifest: dict[str, Any]) -> str:
     """A data set card whose header tells `datasets.load_dataset(FOLDER)` the splits and the columns."""
-    account, splits = manifest["account"], {name: rows for name, rows in manifest["splits"].items() if rows}
-    lines = ["---", "configs:", "- config_name: default", *(["  data_files:"] if splits else [])]
-    for name in splits:
-        lines += [f"  - split: {name}", f"    path: {name}/part-*"]
-    lines += ["dataset_info:", "  features:", *_features(job), "---", "", "# Corpus", ""]
+    account = manifest["account"]
+    lines = [*([] if job.publish["format"] in BINARY else _header(job, manifest)), "# Corpus", ""]
     lines += [f"Made by gristmill {manifest['versions']['gristmill']} from {manifest['shards']['read']} input files."]
     lines += [
         f"{account['read']:,} documents were read, {account['kept']:,} are here, {account['rejected']:,} are in `rejected/` with the",
-        f"reason, {account['quarantined']:,} could not be read (`quarantine/`).", "", "| split | documents |", "|---|---|",
+        f"reason, {account['quarantined']:,} could not be read (`quarantine/`).", "",
     ]  # fmt: skip
-    lines += [f"| {name} | {rows:,} |" for name, rows in manifest["splits"].items()]
+    lines += _splits(manifest)
     lines += ["", "| step | reason | documents |", "|---|---|---|"]
     lines += [
         f"| {step} | {reason} | {n:,} |"
@@ -46,7 +51,42 @@ def card(job: Job, manifest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _header(job: Job, manifest: dict[str, Any]) -> list[str]:
+    splits = [name for name, rows in manifest["splits"].items() if rows]
+    lines = ["---", "configs:", "- config_name: default", *(["  data_files:"] if splits else [])]
+    for name in splits:
+        lines += [f"  - split: {name}", f"    path: {name}/part-*"]
+    return [*lines, "dataset_info:", "  features:", *_features(job), "---", ""]
+
+
+def _splits(manifest: dict[str, Any]) -> list[str]:
+    """The table of splits; with tokens where the recipe names a tokenizer."""
+    tokens = manifest.get("tokens")
+    if tokens is None:
+        return [
+            "| split | documents |",
+            "|---|---|",
+            *(f"| {n} | {rows:,} |" for n, rows in manifest["splits"].items()),
+        ]
+    lines = ["| split | documents | tokens | sequences | padding |", "|---|---|---|---|---|"]
+    for name, rows in manifest["splits"].items():
+        found = tokens["splits"][name]
+        padding = f"{found['padding_share']:.2%}" if "padding_share" in found else ""
+        lines.append(f"| {name} | {rows:,} | {found['tokens']:,} | {found.get('sequences', '')} | {padding} |")
+    about = tokens["tokenizer"]
+    lines += [
+        "",
+        f"Tokens of {about['path']} ({about['kind']}, {about['vocab']:,} ids, sha256 {about['sha256'][:16]}...), without",
+    ]
+    lines += ["marks at the ends of documents."]
+    if "format" in tokens:
+        lines += [f"Written as {tokens['format']}; `documents/` tells which document stands where."]
+    return lines
+
+
 def _features(job: Job) -> list[str]:
+    if job.publish["format"] == "parquet-tokens":
+        return TOKEN_FEATURES["packed" if job.publish["tokens"]["pack"] else "documents"]
     lines = []
     for column in kept_schema(job.refine["signals"]):
         if column.name == "signals":

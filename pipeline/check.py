@@ -24,6 +24,9 @@ from pipeline.commit import sha256_of
 from pipeline.deal import read_part
 from pipeline.errors import RunError
 from pipeline.run import corpus_manifest
+from pipeline.tasks import job_path
+from pipeline.tokenized import DOCUMENTS, FORMATS
+from pipeline.tokenized.indexes import documents as decoded_documents
 
 HELDOUT_DOCS = 100_000
 """Documents of the small splits indexed at once; more of them means more passes over the rest, not more memory."""
@@ -50,6 +53,10 @@ class _Corpus:
 
     def parts(self, split: str) -> Iterator[pa.Table]:
         """The texts of one split, table by table."""
+        if self.manifest.get("tokens", {}).get("format") in FORMATS:
+            publish = json.loads(storage.read_bytes(job_path(self.output)))["job"]["publish"]
+            yield from decoded_documents(self.output, self.manifest, publish, split)
+            return
         for entry in self.manifest["files"]:
             if entry["path"].startswith(f"{split}/"):
                 with storage.local_copy(storage.join(self.output, entry["path"])) as path:
@@ -86,7 +93,7 @@ def _files(corpus: _Corpus) -> Finding:
 def _strays(corpus: _Corpus) -> Finding:
     finding = Finding("no file lies among them that the manifest does not name")
     named = {entry["path"] for entry in corpus.manifest["files"]}
-    for folder in (*corpus.manifest["splits"], "rejected", "removed", "quarantine"):
+    for folder in (*corpus.manifest["splits"], "rejected", "removed", "quarantine", DOCUMENTS):
         base = storage.join(corpus.output, folder)
         for file in storage.list_files(base):
             name = f"{folder}/{file.path[len(base) :].lstrip('/')}"

@@ -70,6 +70,7 @@ def run(
     json_: JsonOption = False,
 ) -> None:
     """Make the corpus, or go on making it: the same command again resumes where it stopped."""
+    from pipeline.card import BINARY
     from pipeline.engines import start
     from pipeline.job import prepare
     from pipeline.progress import end_words, funnel, next_words, reporter
@@ -104,7 +105,7 @@ def run(
         if outcome.already:
             typer.echo(f"{shown} is finished already; nothing was done. (--fresh starts over.)\n")
         typer.echo(funnel(manifest) + "\n\n" + end_words(manifest, shown, outcome.seconds, outcome.already))
-        typer.echo(next_words(shown, next(iter(manifest["splits"]))))
+        typer.echo(next_words(shown, next(iter(manifest["splits"])), settings.output.format not in BINARY))
     if code == QUARANTINED:
         typer.echo(
             f"More input is quarantined than run.max_quarantined ({settings.run.max_quarantined:g}) allows: exit code 3.",
@@ -254,6 +255,39 @@ def train_classifier(
         _print_json(found)
     else:
         typer.echo(scores(found))
+
+
+@app.command(name="train-tokenizer")
+def train_tokenizer(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="OUT_OR_FILES", help="The folder of a finished run, or files with texts.")
+    ],
+    output: Annotated[str, typer.Option(help="The tokenizer to write.")] = "tokenizer.json",
+    model: Annotated[str, typer.Option(help="bpe or unigram.")] = "bpe",
+    vocab: Annotated[int, typer.Option(help="Tokens, special ones included.")] = 8000,
+    sample: Annotated[
+        str, typer.Option(help="Text to learn from, e.g. 200MB: documents by a hash of their id.")
+    ] = "200MB",
+    special: Annotated[list[str], typer.Option(help="A special token. Repeatable.")] = ["<|endoftext|>"],  # noqa: B006
+    split: Annotated[str, typer.Option(help="The split of a run to learn from (default: the first).")] = "",
+    seed: Annotated[int, typer.Option(help="Which documents are sampled.")] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Train a byte-level tokenizer for `tokens: {tokenizer: PATH}` on a corpus: every text comes back as it was."""
+    from pipeline.errors import InputError
+    from pipeline.recipe import size_in_bytes
+    from pipeline.train_tokenizer import train_tokenizer as train
+
+    try:
+        size = int(size_in_bytes(sample))
+    except ValueError as error:
+        raise InputError(f"--sample {sample}: {error}") from None
+    found = train(paths, output, model=model, vocab=vocab, sample=size, special=special, split=split, seed=seed)
+    if json_:
+        _print_json(found)
+    else:
+        typer.echo(f"{found['sampled']:,} of {found['documents']:,} documents, {found['bytes'] / 1e6:,.1f} MB of text")
+        typer.echo(f"{output}: {found['vocab']:,} tokens, {found['bytes_per_token']:.2f} bytes a token in the sample")
 
 
 @app.command()

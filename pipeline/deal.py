@@ -38,6 +38,8 @@ from pipeline.older import compared, write_part
 from pipeline.plan import final_splits
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
 from pipeline.tables import ZSTD_LEVEL, SteadyWriter, conform
+from pipeline.tokenized import FORMATS
+from pipeline.tokenized.publish import count_tokens, publish_tokens
 
 PIECE_BYTES = 16 << 20
 """Text of an output shard that a publish task holds at once. An output shard of 143 MB in one piece took 580 MB of memory."""
@@ -220,14 +222,20 @@ def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index:
 def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Writes one output shard."""
     split, part = task["split"], task["part"]
-    kind = job.publish["format"]
+    kind, tokens = job.publish["format"], job.publish["tokens"]
+    if kind in FORMATS:
+        return publish_tokens(
+            tokens, kind, _pieces(job, job.publish["splits"].index(split), part), attempt, split, part
+        )
     output = attempt.create("part", f"{split}/part-{part:05d}.{kind}")
-    counts = {"rows": 0, "bytes": 0}
+    counts: dict[str, Any] = {"split": split, "rows": 0, "bytes": 0, "tokens": {"tokens": 0}}
 
     def counted() -> Iterator[pa.Table]:
         for table in _pieces(job, job.publish["splits"].index(split), part):
             counts["rows"] += len(table)
             counts["bytes"] += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
+            if tokens:
+                counts["tokens"]["tokens"] += count_tokens(tokens, table)
             yield table
 
     WRITERS[kind](counted(), output.temp, ledger.kept_schema(job.refine["signals"]))

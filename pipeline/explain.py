@@ -23,6 +23,7 @@ from pipeline.job import Job
 from pipeline.refine import batches, build_steps, guarded
 from pipeline.run import corpus_manifest
 from pipeline.tasks import job_path
+from pipeline.tokenized import DOCUMENTS
 
 
 def explain(output: str, doc_id: str) -> str:
@@ -47,9 +48,12 @@ def _rejected(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[di
 
 
 def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[str, Any]]:
+    tokenized = "format" in manifest.get("tokens", {})
     for entry in manifest["files"]:
-        folder = entry["path"].split("/")[0]
-        if folder not in manifest["splits"]:
+        # what is known of a document stands beside its tokens, in a folder of its own
+        head, _, rest = entry["path"].partition("/")
+        folder = rest.split("/")[0] if head == DOCUMENTS else head
+        if folder not in manifest["splits"] or tokenized != (head == DOCUMENTS):
             continue
         with storage.local_copy(storage.join(output, entry["path"])) as path:
             for table in read_part(path, entry["path"].split(".", 1)[1]):

@@ -24,6 +24,7 @@ from typing import Any
 
 import filters
 from filters.registry import nearest
+from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, storage
 from pipeline.dedup_steps import keep_signals
 from pipeline.errors import InputError, RecipeError
@@ -31,6 +32,7 @@ from pipeline.lean import needs_all, start_lean
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
 from pipeline.steps import Steps, measures, parse_steps
+from pipeline.tokenized.options import check_count, token_options
 
 HTML_FORMATS = ("warc", "arc", "html")
 
@@ -81,14 +83,15 @@ def resolve(recipe: Recipe, source: Source) -> Job:
     steps = parse_steps(recipe.steps, source)
     _check_output(recipe, source)
     _check_signals(recipe, steps, source)
+    tokens = token_options(recipe, source)
     shards = inputs.shards(recipe, source)
     _check_order(recipe, steps, shards, source)
     return Job(
         output=inputs.absolute(recipe.output.path),
         shards=shards,
-        refine=_refine_part(recipe, steps, modules),
+        refine=_refine_part(recipe, steps, modules, tokens),
         near=_near_part(steps),
-        publish=_publish_part(recipe),
+        publish={**_publish_part(recipe), "tokens": tokens},
         batch_size=recipe.run.batch_size,
         memory=recipe.run.memory,
         older=_older(steps, source),
@@ -128,7 +131,9 @@ def libraries() -> dict[str, str]:
 # -- the parts -------------------------------------------------------------------------------------
 
 
-def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) -> dict[str, Any]:
+def _refine_part(
+    recipe: Recipe, steps: Steps, modules: list[dict[str, str]], tokens: dict[str, Any] | None
+) -> dict[str, Any]:
     signals = recipe.output.signals
     measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
@@ -146,6 +151,10 @@ def _refine_part(recipe: Recipe, steps: Steps, modules: list[dict[str, str]]) ->
         "minhash": _sketch(steps),
         "cuts": steps.cuts,
         "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
+        # a run that counts no tokens here need not refine again for another tokenizer
+        "tokenizer": tokens["tokenizer"]
+        if tokens and TOKEN_COUNT in {*measured, *asked, *keep_signals(steps.keep)}
+        else None,
     }
 
 
@@ -226,6 +235,7 @@ def _check_signals(recipe: Recipe, steps: Steps, source: Source) -> None:
         asked += [(name, ("output", "signals")) for name in recipe.output.signals]
     asked += [(name, ("steps",)) for name in keep_signals(steps.keep)]
     measured = {name for step in steps.rows for name in measures(step)}
+    check_count([*measured, *(name for name, _ in asked)], recipe, source)
     for name, path in asked:
         known = {*filters.SIGNALS, *measured}
         if name not in known:

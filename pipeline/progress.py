@@ -194,11 +194,11 @@ def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bo
     return "\n".join(lines)
 
 
-def next_words(output: str, split: str) -> str:
-    """Where to look after a run."""
+def next_words(output: str, split: str, loads: bool) -> str:
+    """Where to look after a run; `loads`: `datasets` reads the corpus."""
     command = command_name()
     places = [
-        (f"{output}/{split}/", f"the corpus; datasets.load_dataset('{output}') reads it"),
+        (f"{output}/{split}/", "the corpus" + (f"; datasets.load_dataset('{output}') reads it" if loads else "")),
         (f"{output}/rejected/", "every document that was not kept, with the reason"),
         (f"{command} check {output}", "proves sums, hashes and the absence of leaks"),
         (f"{command} explain {output} ID", "the life of one document"),

@@ -71,11 +71,32 @@ class Input(Model):
     base_url: str | None = None
 
 
+class Tokens(Model):
+    """Whose tokens are counted and written; see docs/tokens.md."""
+
+    tokenizer: str = Field(min_length=1)
+    bos: int | str | None = None
+    eos: int | str | None = None
+    pattern: str | None = None
+    special: dict[str, int] | None = None
+
+
+class Pack(Model):
+    """How documents are put into sequences of one length."""
+
+    length: int = Field(ge=2)
+    how: Literal["concatenate", "best_fit"] = "concatenate"
+    pad: int | str | None = None
+
+
 class Output(Model):
     """Where the corpus goes, and how."""
 
     path: str = Field(min_length=1)
-    format: Literal["jsonl.zst", "jsonl.gz", "jsonl", "parquet"] = "jsonl.zst"
+    format: Literal[
+        "jsonl.zst", "jsonl.gz", "jsonl", "parquet", "parquet-tokens", "megatron", "mds", "litdata", "nanotron"
+    ] = "jsonl.zst"
+    pack: Pack | None = None
     shard_size: Bytes = 256 * 10**6
     split: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
     shuffle: bool = True
@@ -88,9 +109,14 @@ class Output(Model):
     @classmethod
     def _shares(cls, split: dict[str, float]) -> dict[str, float]:
         for name, share in split.items():
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("rejected", "removed", "quarantine"):
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in (
+                "rejected",
+                "removed",
+                "quarantine",
+                "documents",
+            ):
                 raise ValueError(
-                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected, removed or quarantine)"
+                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected, removed, quarantine or documents)"
                 )
             if not 0 < share <= 1:
                 raise ValueError(f"the share of '{name}' must lie above 0 and not above 1")
@@ -119,6 +145,7 @@ class Recipe(Model):
     input: list[Input] = Field(min_length=1)
     steps: list[Any] = Field(default_factory=list)
     output: Output
+    tokens: Tokens | None = None
     run: Run = Field(default_factory=Run)
     uses: Texts = Field(default_factory=list)
 

@@ -28,6 +28,7 @@ import pyarrow.compute as pc
 import filters
 from filters.step import Step, all_kept, reasons, set_column
 from filters.texts import Views
+from filters.tokens import use as use_tokenizer
 from pipeline import ledger, storage
 from pipeline.build import build
 from pipeline.commit import Attempt
@@ -203,6 +204,7 @@ EMPTY_STEP = "99.empty"
 
 def build_steps(job: Job) -> list[Named]:
     """The row steps of a job as functions, with the two that every run has: HTTP status and empty text."""
+    use_tokenizer(job.refine["tokenizer"])
     return _built(json.dumps(job.refine, sort_keys=True))
 
 

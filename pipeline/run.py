@@ -182,6 +182,7 @@ def clear(output: str) -> None:
         "rejected",
         "removed",
         "quarantine",
+        "documents",
         "index",
         ".work/manifests",
         ".work/stages",
@@ -296,6 +297,14 @@ def finish(job: Job, final_round: int) -> dict[str, Any]:
     manifest = summary(job, final_round)
     if job.publish["index"] and job.refine["minhash"]:
         _write_index(job)
+    if job.publish["tokens"]:
+        from pipeline.tokenized.indexes import write_indexes
+        from pipeline.tokenized.publish import told
+
+        published = manifests(job.output, "publish")
+        manifest["tokens"] = told(job.publish, published)
+        manifest["files"] += write_indexes(job.output, job.publish, published)
+        manifest["files"].sort(key=lambda entry: entry["path"])
     write_card(job, manifest)
     write_manifest(job, manifest)
     return manifest

@@ -64,7 +64,7 @@ def warm() -> float:
     array = pa.array(TEXTS * 2, pa.large_string())
     texts = filters.Texts(array)
     for name, signal in filters.SIGNALS.items():
-        if signal.function.__module__.startswith("filters."):
+        if signal.function.__module__.startswith("filters.") and signal.family != "tokens":
             filters.SIGNALS[name].function(texts)
     _edits(array)
     _dedup(array)
