@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
+from pipeline.clusters import copies
 from pipeline.commit import Attempt
 from pipeline.groups import group_starts, groups, numbers, owners, rows_of
 from pipeline.job import Job
@@ -86,7 +87,7 @@ def _verdicts(job: Job, features: pa.Table, decided: pa.Table) -> pa.RecordBatch
     why = np.zeros(n, np.uint8)
     key0[rows], key1[rows] = decided["cluster0"].to_numpy(), decided["cluster1"].to_numpy()
     size[rows] = decided["cluster_size"].to_numpy()
-    if job.near["names"]:
+    if job.near["names"] and not job.near["marks"]:
         removed = ~decided["kept"].to_numpy(zero_copy_only=False)
         twin = decided["twin"].to_numpy(zero_copy_only=False) & ("exact" in job.near["names"])
         kind = decided["kind"].to_numpy()
@@ -128,12 +129,12 @@ def why_words(job: Job) -> list[tuple[str | None, str | None]]:
 def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.RecordBatch) -> None:
     split, why = verdicts["split"].to_numpy(), verdicts["why"].to_numpy()
     inside = np.where(split < 0, 0, split)
-    size = np.where(split < 0, 0, features["bytes"].to_numpy())
+    times = copies(job, split, verdicts["cluster_size"].to_numpy())
     many = len(job.publish["splits"])
     counts["tasks"].append(
         [
-            np.bincount(inside[split >= 0], minlength=many).tolist(),
-            np.bincount(inside, weights=size, minlength=many).astype(np.int64).tolist(),
+            np.bincount(inside, weights=weight, minlength=many).astype(np.int64).tolist()
+            for weight in (times, times * features["bytes"].to_numpy())
         ]
     )
     for kind in np.unique(why[why > 0]).tolist():

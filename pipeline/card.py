@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from pipeline import storage
+from pipeline.clusters import published_schema
 from pipeline.job import Job
-from pipeline.ledger import kept_schema
 
 BINARY = ("megatron", "mds", "litdata", "nanotron")
 """Formats that `datasets` does not read."""
@@ -17,7 +17,7 @@ TOKEN_FEATURES = {
     "documents": ["  - name: id", "    dtype: string", "  - name: input_ids", *_INTS],
     "packed": ["  - name: input_ids", *_INTS, "  - name: lengths", *_INTS],
 }
-TYPES = {"string": "string", "large_string": "string", "double": "float64"}
+TYPES = {"string": "string", "large_string": "string", "double": "float64", "int64": "int64"}
 
 
 def write_manifest(job: Job, manifest: dict[str, Any]) -> None:
@@ -88,7 +88,7 @@ def _features(job: Job) -> list[str]:
     if job.publish["format"] == "parquet-tokens":
         return TOKEN_FEATURES["packed" if job.publish["tokens"]["pack"] else "documents"]
     lines = []
-    for column in kept_schema(job.refine["signals"]):
+    for column in published_schema(job):
         if column.name == "signals":
             lines.append("  - name: signals")
             lines.append("    struct:")

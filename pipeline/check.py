@@ -118,12 +118,11 @@ def _account(corpus: _Corpus) -> Finding:
             elif entry["path"].startswith("quarantine/"):
                 with open(path, "rb") as lines:
                     quarantined += sum(1 for line in lines if json.loads(line))
-    _compare(finding, "kept documents", sum(corpus.kept.values()), account["kept"])
+    kept = sum(corpus.kept.values()) - manifest.get("copies", 0)
+    _compare(finding, "kept documents", kept, account["kept"])
     _compare(finding, "rejected documents", rejected, account["rejected"])
     _compare(finding, "quarantined records", quarantined, account["quarantined"])
-    _compare(
-        finding, "kept + rejected + quarantined", sum(corpus.kept.values()) + rejected + quarantined, account["read"]
-    )
+    _compare(finding, "kept + rejected + quarantined", kept + rejected + quarantined, account["read"])
     return finding
 
 

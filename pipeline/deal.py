@@ -30,6 +30,7 @@ import zstandard
 from filters.step import set_column
 from pipeline import ledger
 from pipeline.assign import mixed, why_words
+from pipeline.clusters import published_schema, repeated, with_cluster
 from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.groups import group_starts, groups
@@ -70,24 +71,27 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             for docs in _judged(job, files, manifest, verdicts):
                 removed = pc.less(docs["split"], 0)
                 _reject(rejects, docs.filter(removed), account)
-                for place, rows in _by_piece(docs.filter(pc.invert(removed)), shape):
-                    sink.write_table(conform(rows, schema).combine_chunks())
-                    where.append(place)
-                    account["kept"] += len(rows)
+                kept = with_cluster(job, docs.filter(pc.invert(removed)))
+                account["kept"] += len(kept)
+                for copy in repeated(job, kept, shape[:, 0]):
+                    dealt.rows += len(copy)
+                    for place, rows in _by_piece(copy, shape):
+                        sink.write_table(conform(rows, schema).combine_chunks())
+                        where.append(place)
         rejects.close()
         _quarantine(files, manifests(job.output, "refine")[index], attempt, index)
-    dealt.rows, rejected_to.rows = account["kept"], rejects.rows
+    rejected_to.rows = rejects.rows
     if not rejects.rows:
         attempt.drop(rejected_to)
     if account["kept"] + ledger.rejected_total(account) != output_rows(manifest, "docs"):
         raise AssertionError(
             f"deal task {index}: {output_rows(manifest, 'docs')} documents came in, {account} went out"
         )
-    return {**account, "batches": where}
+    return {**account, "copies": dealt.rows - account["kept"], "batches": where}
 
 
 def _dealt_schema(job: Job) -> pa.Schema:
-    return ledger.kept_schema(job.refine["signals"]).append(pa.field("_position", pa.uint64()))
+    return published_schema(job).append(pa.field("_position", pa.uint64()))
 
 
 def _judged(job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table) -> Iterator[pa.Table]:
@@ -238,7 +242,7 @@ def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 counts["tokens"]["tokens"] += count_tokens(tokens, table)
             yield table
 
-    WRITERS[kind](counted(), output.temp, ledger.kept_schema(job.refine["signals"]))
+    WRITERS[kind](counted(), output.temp, published_schema(job))
     output.rows = counts["rows"]
     return counts
 

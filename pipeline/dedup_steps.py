@@ -21,10 +21,11 @@ from pipeline.recipe import Model, Texts, letter
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
-WORDS = ("longest", "shortest", "newest", "oldest")
+MARK = "none-removed"
+WORDS = ("longest", "shortest", "newest", "oldest", MARK)
 _CRITERION = (
     "expected longest, shortest, newest, oldest, {best: SIGNAL}, {worst: SIGNAL}, {source: [FIRST, SECOND, ...]}, "
-    "or a list of these (the next breaks the ties of the one before)"
+    "or a list of these (the next breaks the ties of the one before); none-removed only marks clusters"
 )
 
 
@@ -52,7 +53,7 @@ def _criterion(item: Any) -> Any:
 
 
 Keep = Annotated[list[Any], BeforeValidator(_keep)]
-"""Who of a group of duplicates stays: criteria in order, each one of WORDS, {"best": NAME}, {"worst": NAME} or
+"""Who of a group of duplicates stays (with MARK: stands for it): criteria in order, each one of WORDS, {"best": NAME}, {"worst": NAME} or
 {"source": [NAME, ...]}; plain JSON, as `pipeline.policy` reads it."""
 
 
@@ -145,6 +146,7 @@ class MinHash(Model):
     fold: Fold = Field(default_factory=Fold)
     seed: int = 1
     against: Texts = Field(default_factory=list)
+    upsample: dict[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _both(self) -> MinHash:

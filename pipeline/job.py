@@ -26,7 +26,7 @@ import filters
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, storage
-from pipeline.dedup_steps import keep_signals
+from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.lean import needs_all, start_lean
 from pipeline.recipe import Input, Recipe, load
@@ -168,7 +168,9 @@ def _near_part(steps: Steps) -> dict[str, Any]:
     return {
         "names": steps.names,
         "keys": [{"name": name, "reason": key.reason()} for name, key in steps.keys],
-        "keep": steps.keep,
+        "keep": [item for item in steps.keep if item != MARK] if steps.keep else steps.keep,
+        "marks": MARK in (steps.keep or []),
+        "upsample": sorted([size, count] for size, count in near.upsample.items()) if near else [],
         "threshold": near.threshold if near else None,
         "similarity": near.similarity if near else None,
     }

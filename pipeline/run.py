@@ -332,11 +332,12 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     cut = [manifest for found in cuts.values() for manifest in found]
     for manifest in (*cut, *dealt):
         ledger.add(account, {"read": 0, "kept": 0, "quarantined": 0, "rejected": manifest["counts"]["rejected"]})
-    account["kept"] = sum(manifest["counts"]["rows"] for manifest in published)
+    copies = sum(manifest["counts"]["copies"] for manifest in dealt)
+    account["kept"] = sum(manifest["counts"]["rows"] for manifest in published) - copies
     ledger.assert_balanced(account, "the run")
     assigned = sum(found["rows"] for found in splits.values())
-    if account["kept"] != assigned:
-        raise AssertionError(f"assign kept {assigned} documents, {account['kept']} were written")
+    if account["kept"] + copies != assigned:
+        raise AssertionError(f"assign kept {assigned} documents, {account['kept'] + copies} were written")
     matched = [manifest["counts"] for manifest in manifests(job.output, "match")]
     probes = [m["counts"]["pairs"] for number in range(final_round) for m in manifests(job.output, f"probe-{number}")]
     files = [o for m in (*published, *dealt, *cut) for o in m["outputs"] if not o["path"].startswith(".work/")]
@@ -344,7 +345,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     return {
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
-        "splits": {name: found["rows"] for name, found in splits.items()},
+        "splits": {name: found["rows"] for name, found in splits.items()}, **({"copies": copies} if job.near["upsample"] else {}),
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),

@@ -1,0 +1,69 @@
+"""Clusters of near-duplicates in what is published: as marks on rows, and as weights.
+
+    keep: none-removed              nobody goes; rows carry `cluster` (id, null if alone) and `cluster_size`
+    upsample: {2: 2, 10: 3}         who is left of a cluster of 2 to 9 documents is written twice, of 10 and more three
+                                    times; rows carry `cluster_size` and `epoch` (0, 1, ...)
+
+FineWeb-2 weights what deduplication left by the size of its cluster (Penedo et al. 2025, section 5, "rehydration"). Copies
+stand in the largest split only. A document's cluster is what verified pairs connect, and what the cap on comparisons
+left uncompared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from filters.step import set_column
+from pipeline import ledger
+from pipeline.job import Job
+
+
+def published_schema(job: Job) -> pa.Schema:
+    """Columns of a kept record."""
+    schema = ledger.kept_schema(job.refine["signals"])
+    if job.near["marks"]:
+        schema = schema.append(pa.field("cluster", pa.string()))
+    if job.near["marks"] or job.near["upsample"]:
+        schema = schema.append(pa.field("cluster_size", pa.int64()))
+    return schema.append(pa.field("epoch", pa.int64())) if job.near["upsample"] else schema
+
+
+def copies(job: Job, split: np.ndarray, cluster_size: np.ndarray) -> np.ndarray:
+    """int64: how many times each document is written; 0 if it is removed (split -1)."""
+    table = job.near["upsample"]
+    times = np.array([1, *(count for _, count in table)], dtype=np.int64)
+    found = times[np.searchsorted([size for size, _ in table], cluster_size, side="right")] if table else 1
+    largest = int(np.argmax(job.publish["shares"]))
+    return np.where(split < 0, 0, np.where(split == largest, found, 1)).astype(np.int64)
+
+
+def with_cluster(job: Job, table: pa.Table) -> pa.Table:
+    """A column `cluster` where the recipe asks for it: 32 hex digits, the smallest key of the cluster."""
+    if not job.near["marks"]:
+        return table
+    halves = zip(table["cluster0"].to_pylist(), table["cluster1"].to_pylist(), table["cluster_size"].to_pylist())
+    names = [f"{first:016x}{second:016x}" if size > 1 else None for first, second, size in halves]
+    return set_column(table, "cluster", pa.array(names, pa.string()))
+
+
+def repeated(job: Job, table: pa.Table, parts: np.ndarray) -> Iterator[pa.Table]:
+    """Rows as they are, then once more those that are written a second time, and so on, each time elsewhere. `table`
+    has split, position and part; `parts`: output shards of each split, uint64."""
+    from pipeline.assign import mixed
+
+    if not job.near["upsample"]:
+        yield table
+        return
+    times = copies(job, table["split"].to_numpy(), table["cluster_size"].to_numpy())
+    for epoch in range(int(times.max(initial=1))):
+        rows = table.filter(pa.array(times > epoch))
+        rows = set_column(rows, "epoch", pa.array(np.full(len(rows), epoch), pa.int64()))
+        if epoch and len(rows):
+            position = mixed(rows["position"].to_numpy() + np.uint64(epoch), 2 * job.publish["seed"] + 1)
+            part = ((position >> np.uint64(32)) * parts[rows["split"].to_numpy()]) >> np.uint64(32)
+            rows = set_column(rows, "position", pa.array(position))
+            rows = set_column(rows, "part", pa.array(part.astype(np.int32)))
+        yield rows
