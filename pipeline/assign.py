@@ -40,7 +40,7 @@ VERDICTS = pa.schema(
         ("cluster_size", pa.int64()),
     ]
 )
-NAMES = pa.schema([("doc", pa.uint64()), ("id", pa.string())])
+NAMES = pa.schema([("doc", pa.uint64()), ("id", pa.string()), ("corpus", pa.string())])  # corpus: an earlier one's path
 HELDOUT = pa.schema([("doc", pa.uint64()), ("shingle_end", pa.int64())])
 
 
@@ -188,14 +188,15 @@ def _write_names(job: Job, files: Files, attempt: Attempt, prefix: str, wanted: 
     """The ids of this group's keepers for the documents of all groups that name them."""
     refined = compared(job)
     keeper, doc = wanted["keeper"].to_numpy(), wanted["doc"].to_numpy()
-    ids = np.empty(len(keeper), dtype=object)
+    ids, corpora = np.empty(len(keeper), dtype=object), np.empty(len(keeper), dtype=object)
     for manifest in groups(refined)[attempt.index]:
         mine = np.flatnonzero(owners(keeper) == manifest["index"])
         if len(mine):
             column = files.table(manifest, "features")["id"]
             ids[mine] = column.take(pa.array(rows_of(keeper[mine]))).to_numpy(zero_copy_only=False)
+            corpora[mine] = manifest.get("corpus")
     order = np.argsort(doc)
-    doc, ids = doc[order], ids[order]
+    doc, ids, corpora = doc[order], ids[order], corpora[order]
     ends = np.searchsorted(doc, np.append(group_starts(refined)[1:], np.uint64(2**64 - 1)))
     output = attempt.create("names", f"{prefix}.names.arrow")
     output.rows = len(doc)
@@ -203,5 +204,6 @@ def _write_names(job: Job, files: Files, attempt: Attempt, prefix: str, wanted: 
         start = 0
         for end in ends.tolist():
             part = slice(start, end)
-            sink.write_batch(pa.record_batch([pa.array(doc[part]), pa.array(ids[part], pa.string())], schema=NAMES))
+            columns = [pa.array(doc[part]), *(pa.array(column[part], pa.string()) for column in (ids, corpora))]
+            sink.write_batch(pa.record_batch(columns, schema=NAMES))
             start = end

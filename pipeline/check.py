@@ -23,6 +23,7 @@ from pipeline import storage
 from pipeline.commit import sha256_of
 from pipeline.deal import read_part
 from pipeline.errors import RunError
+from pipeline.ledger import EARLIER
 from pipeline.run import corpus_manifest
 from pipeline.tasks import job_path
 from pipeline.tokenized import DOCUMENTS, FORMATS
@@ -138,9 +139,12 @@ def _partners(corpus: _Corpus) -> Finding:
         if not entry["path"].startswith("rejected/"):
             continue
         with storage.local_copy(storage.join(corpus.output, entry["path"])) as path:
-            table = pq.read_table(path, columns=["id", "duplicate_of", "similarity", "reason"], use_threads=False)
+            table = pq.read_table(
+                path, columns=["id", "duplicate_of", "similarity", "reason", "detail"], use_threads=False
+            )
         for row in table.filter(pa.compute.is_valid(table["duplicate_of"])).to_pylist():
-            if row["duplicate_of"] not in corpus.ids:
+            earlier = (row["detail"] or "").startswith(EARLIER)
+            if row["duplicate_of"] not in corpus.ids and not earlier:
                 finding.wrong.append(f"{row['id']} is said to duplicate {row['duplicate_of']}, which is not kept")
             elif row["similarity"] is None and row["reason"] != "near_duplicate":
                 continue  # equal by a key: the texts need not be alike

@@ -40,10 +40,8 @@ def copies(job: Job, split: np.ndarray, cluster_size: np.ndarray) -> np.ndarray:
     return np.where(split < 0, 0, np.where(split == largest, found, 1)).astype(np.int64)
 
 
-def with_cluster(job: Job, table: pa.Table) -> pa.Table:
-    """A column `cluster` where the recipe asks for it: 32 hex digits, the smallest key of the cluster."""
-    if not job.near["marks"]:
-        return table
+def with_cluster(table: pa.Table) -> pa.Table:
+    """With a column `cluster`: 32 hex digits, the smallest key of the cluster; null for a document alone."""
     halves = zip(table["cluster0"].to_pylist(), table["cluster1"].to_pylist(), table["cluster_size"].to_pylist())
     names = [f"{first:016x}{second:016x}" if size > 1 else None for first, second, size in halves]
     return set_column(table, "cluster", pa.array(names, pa.string()))

@@ -70,8 +70,9 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 write_part(job, files, manifest, verdicts["split"].to_numpy(), attempt, index)
             for docs in _judged(job, files, manifest, verdicts):
                 removed = pc.less(docs["split"], 0)
-                _reject(rejects, docs.filter(removed), account)
-                kept = with_cluster(job, docs.filter(pc.invert(removed)))
+                _reject(rejects, with_cluster(docs.filter(removed)), account)
+                kept = docs.filter(pc.invert(removed))
+                kept = with_cluster(kept) if job.near["marks"] else kept
                 account["kept"] += len(kept)
                 for copy in repeated(job, kept, shape[:, 0]):
                     dealt.rows += len(copy)
@@ -120,16 +121,16 @@ def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int
     split, why = table["split"].to_numpy(), table["why"].to_numpy()
     position, part = places(job, features, split, _before(assigned, group, place), final_splits(job, final_round))
     steps, reasons = np.array(why_words(job), dtype=object).T
-    names = {}
-    if (why > 0).any():
-        names = _names(files, assigned, manifest["index"], group)
+    named = _names(files, assigned, manifest["index"], group) if (why > 0).any() else {}
     first = manifest["index"] << DOC_BITS
+    keepers = [named.get(first + row, (None, None)) for row in range(len(table))]
     columns = {
         "part": pa.array(part),
         "position": pa.array(position),
         "step": pa.array(steps[why], pa.string()),
         "reason": pa.array(reasons[why], pa.string()),
-        "duplicate_of": pa.array([names.get(first + row) for row in range(len(table))], pa.string()),
+        "duplicate_of": pa.array([name for name, _ in keepers], pa.string()),
+        "detail": pa.array([corpus and f"{ledger.EARLIER}{corpus}" for _, corpus in keepers], pa.string()),
     }
     for name, column in columns.items():
         table = table.append_column(name, column)
@@ -146,15 +147,16 @@ def _before(assigned: list[dict[str, Any]], group: int, place: int) -> list[int]
     ]
 
 
-def _names(files: Files, assigned: list[dict[str, Any]], index: int, group: int) -> dict[int, str]:
-    """Document number -> id of its keeper, for the documents of one task."""
-    names: dict[int, str] = {}
+def _names(files: Files, assigned: list[dict[str, Any]], index: int, group: int) -> dict[int, tuple[str, str | None]]:
+    """Document number -> (id of its keeper, path of the earlier corpus that has it), for the documents of one task."""
+    names: dict[int, tuple[str, str | None]] = {}
     low, high = index << DOC_BITS, (index + 1) << DOC_BITS
     for manifest in assigned:
         batch = files.arrow(manifest, "names").get_batch(group)
         docs = batch["doc"].to_numpy()
         rows = slice(*np.searchsorted(docs, np.array([low, high], dtype=np.uint64)).tolist())
-        names.update(zip(docs[rows].tolist(), batch["id"][rows].to_pylist()))
+        found = zip(batch["id"][rows].to_pylist(), batch["corpus"][rows].to_pylist())
+        names.update(zip(docs[rows].tolist(), found))
     return names
 
 

@@ -164,4 +164,5 @@ def _end(end: dict[str, Any]) -> list[str]:
     if end["duplicate_of"]:
         alike = "" if end["similarity"] is None else f"; similarity {end['similarity']:.4f}"
         lines.append(f"  duplicate of {end['duplicate_of']}, which is kept{alike}")
+        lines += [f"  {end['detail']}"] if end.get("detail") else []
     return lines

@@ -184,7 +184,7 @@ def _older(steps: Steps, source: Source) -> list[dict[str, Any]]:
         return []
     number = int(steps.names["minhash"][:2]) - 1
     try:
-        return [find_older(inputs.absolute(path), sketch) for path in steps.minhash.against]
+        return [find_older(inputs.absolute(path), i, sketch) for i, path in enumerate(steps.minhash.against)]
     except InputError as error:
         raise InputError(f"{source.where(('steps', number))}: against: {error}") from None
 

@@ -22,11 +22,15 @@ REJECTED = pa.schema(
         ("threshold", pa.float64()),
         ("duplicate_of", pa.string()),
         ("similarity", pa.float64()),
+        ("cluster", pa.string()),
         ("detail", pa.string()),
         ("shard", pa.string()),
         ("record", pa.int64()),
     ]
 )
+
+EARLIER = "in the earlier corpus "
+"""How the detail of a removed duplicate begins whose keeper is not in this corpus."""
 
 KEPT = pa.schema(
     [

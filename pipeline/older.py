@@ -49,12 +49,15 @@ def first_number(job: Job) -> np.uint64:
 
 def _older(job: Job) -> Iterator[dict[str, Any]]:
     if any("shards" in entry for entry in job.older):
-        yield from manifests(job.output, "index")
+        for manifest in manifests(job.output, "index"):
+            docs = {"name": "docs", "path": "", "rows": manifest["counts"]["rows"]}
+            corpus = job.older[manifest["counts"]["corpus"]]["path"]
+            yield {**manifest, "outputs": [*manifest["outputs"], docs], "corpus": corpus}
     for entry in job.older:
         for part in entry.get("parts", []):
             outputs = [{"name": name, "path": part[name], "rows": part["rows"]} for name in ("features", "shingles")]
             outputs.append({"name": "docs", "path": "", "rows": part["rows"]})
-            yield {"task": part["sha256"], "root": entry["folder"], "outputs": outputs}
+            yield {"task": part["sha256"], "root": entry["folder"], "outputs": outputs, "corpus": entry["path"]}
 
 
 def _renumbered(found: Iterator[dict[str, Any]], start: int) -> list[dict[str, Any]]:
@@ -64,8 +67,8 @@ def _renumbered(found: Iterator[dict[str, Any]], start: int) -> list[dict[str, A
 # -- before a run ----------------------------------------------------------------------------------
 
 
-def find_older(path: str, sketch: dict[str, Any]) -> dict[str, Any]:
-    """What `against` means by a path: {"path", "folder", "identity", "parts"} of an index, or {"path", "identity",
+def find_older(path: str, number: int, sketch: dict[str, Any]) -> dict[str, Any]:
+    """What `against` means by its path of this number: {"path", "folder", "identity", "parts"} of an index, or {"path", "identity",
     "shards"} of a corpus without one. Errors: InputError."""
     for folder in (storage.join(path, "index"), path):
         if storage.exists(storage.join(folder, "manifest.json")):
@@ -76,7 +79,7 @@ def find_older(path: str, sketch: dict[str, Any]) -> dict[str, Any]:
                 _check_sketch(path, found["sketch"], sketch)
                 return {**entry, "parts": found["parts"]}
             if "splits" in found:
-                return {**entry, "shards": _shards(path, found)}
+                return {**entry, "shards": _shards(path, number, found)}
     raise InputError(
         f"{path} is no finished corpus of gristmill and no index: it has neither manifest.json nor index/manifest.json. "
         "Make an index of any corpus with 'gristmill index'."
@@ -93,7 +96,7 @@ def _check_sketch(path: str, theirs: dict[str, Any], ours: dict[str, Any]) -> No
         )
 
 
-def _shards(path: str, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+def _shards(path: str, number: int, manifest: dict[str, Any]) -> list[dict[str, Any]]:
     largest = max(manifest["splits"], key=lambda name: manifest["splits"][name])
     shards = []
     for file in manifest["files"]:
@@ -107,7 +110,7 @@ def _shards(path: str, manifest: dict[str, Any]) -> list[dict[str, Any]]:
                     "name": place,
                     "size": file["bytes"],
                     "version": file["sha256"],
-                    "input": 0,
+                    "input": number,
                     "format": kind,
                     "heldout": split != largest,
                 }
@@ -135,7 +138,7 @@ def index(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             rows += len(batch.table)
             quarantined += len(batch.quarantined)
     sink.close()
-    return {"rows": rows, "quarantined": quarantined}
+    return {"rows": rows, "quarantined": quarantined, "corpus": task["shards"][0]["input"]}
 
 
 def index_job(job: Job) -> Job:
