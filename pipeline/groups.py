@@ -15,15 +15,14 @@ from pipeline.job import Job
 from pipeline.stage_files import DOC_BITS, output_rows
 
 GROUP = 64
-GROUP_DOCS = 400_000
+GROUP_DOCS = 1_000_000
 """A group is as many neighbouring tasks: 20,000 shards x 4,096 partitions would be 82 million slices of files. The
 second bound is for short documents: a group's keys, verdicts and names are held in memory together."""
 
-PARTITION_ROWS = 1 << 17
-LARGE_PARTITION_ROWS = 1 << 19
-FEW = 64
-"""Rows a match task gets, about: its cost is in verification, and a task should last seconds. From 64 tasks on there is
-work for everybody, and fewer slices matter more."""
+PARTITION_ROWS = ((1 << 17, 64), (1 << 19, 1024), (1 << 23, 1 << 31))
+"""(rows a match task gets, about; tasks up to which that holds). The cost is in verification, and a task should last
+seconds; from 64 tasks on there is work for everybody; from 1,024 on fewer slices of files matter more, and 8 million rows
+are sorted in 600 MB."""
 
 
 def numbers(index: int, start: int, rows: int) -> np.ndarray:
@@ -47,9 +46,13 @@ def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     sketch, rows = job.refine["minhash"], (2 + len(job.refine["keys"])) * docs
     if sketch:
         rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
-    few = 1 << max(0, (rows // PARTITION_ROWS).bit_length())
-    many = 1 << max(0, (rows // LARGE_PARTITION_ROWS).bit_length())
-    return few if few <= FEW else max(FEW, many)
+    count = 1
+    for each, most in PARTITION_ROWS:
+        wanted = 1 << (rows // each).bit_length()
+        if wanted <= most:
+            return max(count, wanted)
+        count = most
+    return count
 
 
 def groups(refined: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

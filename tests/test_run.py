@@ -108,7 +108,7 @@ def test_order_of_the_input_list_changes_no_byte(demo, tmp_path):
 def test_tasks_and_partitions_change_no_kept_byte(demo, tmp_path, monkeypatch, bundle):
     """Other task cuts move rejected rows between ledger parts, never a kept document."""
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", bundle)
-    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", 64)
+    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", ((64, 1 << 31),))
     monkeypatch.setattr("pipeline.groups.GROUP", 2)
     mill(tmp_path / "out")
     same = {path: value for path, value in sums(demo).items() if path.split("/")[0] in ("train", "validation", "test")}
@@ -234,7 +234,7 @@ def test_killed_driver_resumes_to_the_same_bytes(tmp_path, undisturbed, stage, n
 PATCH = """
 import pipeline.plan, pipeline.groups
 pipeline.plan.BUNDLE_BYTES = 1
-pipeline.groups.PARTITION_ROWS = 1000
+pipeline.groups.PARTITION_ROWS = ((1000, 1 << 31),)
 """
 
 
@@ -244,7 +244,7 @@ def undisturbed(tmp_path_factory) -> dict[str, str]:
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     patch = pytest.MonkeyPatch()
     patch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
-    patch.setattr("pipeline.groups.PARTITION_ROWS", 1000)
+    patch.setattr("pipeline.groups.PARTITION_ROWS", ((1000, 1 << 31),))
     mill(output)
     patch.undo()
     return sums(output)
