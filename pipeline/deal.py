@@ -64,7 +64,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             before = manifests(job.output, stage)[index]
             for batch in pq.ParquetFile(files.local(before, "rejects")).iter_batches():
                 rejects.write(pa.Table.from_batches([batch]))
-        with pa.ipc.new_file(dealt.temp, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as sink:
+        with pa.ipc.new_file(dealt.temp, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as sink:
             verdicts = _verdicts(job, files, manifest, task["round"])
             if job.publish["index"] and job.refine["minhash"]:
                 write_part(job, files, manifest, verdicts["split"].to_numpy(), attempt, index)

@@ -104,7 +104,7 @@ class DocumentFiles:
 
     def _add(self, name: str, suffix: str, schema: pa.Schema, kind: str, weigh: str | None) -> None:
         output = self.attempt.create(name, f"{self.prefix}.{suffix}")
-        self.open[name] = (output, SteadyWriter(output.temp, schema, kind, weigh))
+        self.open[name] = (output, SteadyWriter(output.temp, schema, kind, weigh, lasting=False))
 
     def write(self, table: pa.Table) -> None:
         """Appends documents (with _shard and _record) and their features."""
