@@ -117,6 +117,7 @@ def _in_memory(nodes: list[Any], edges: list[Any], loose: list[Any], twins: list
             cluster=by_rank[root],
             cluster_key=least[root],
             cluster_size=size[root],
+            kind=np.zeros(len(some), np.uint8),
         )
 
 
@@ -265,6 +266,7 @@ def _by_document(known: Ranked, named: Spool, clustered: Spool) -> Iterator[Deci
             cluster=cluster[:, 0],
             cluster_key=cluster[:, 1:3],
             cluster_size=cluster[:, 3].astype(np.int64),
+            kind=np.zeros(high - low, np.uint8),
         )
         named.drop(part)
         clustered.drop(part)

@@ -41,7 +41,7 @@ class Decisions:
     cluster       uint64: the best-ranked document of its component over edges, loose pairs and twins
     cluster_key   uint64 (n, 2): the smallest 128-bit key in that component
     cluster_size  int64: documents in that component
-    kind          uint8: the kind of the key it shares with the keeper, 0 if that is not why it goes; None for all 0
+    kind          uint8: the kind of the key it shares with the keeper, 0 if that is not why it goes
     """
 
     doc: np.ndarray
@@ -52,4 +52,4 @@ class Decisions:
     cluster: np.ndarray
     cluster_key: np.ndarray
     cluster_size: np.ndarray
-    kind: np.ndarray | None = None
+    kind: np.ndarray

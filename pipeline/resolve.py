@@ -106,8 +106,7 @@ def _columns(found: Decisions) -> list[np.ndarray]:
     key = found.cluster_key
     return [
         found.doc, found.kept, found.keeper, found.similarity, found.twin,
-        key[:, 0], key[:, 1], found.cluster, found.cluster_size,
-        np.zeros(len(found.doc), np.uint8) if found.kind is None else found.kind,
+        key[:, 0], key[:, 1], found.cluster, found.cluster_size, found.kind,
     ]  # fmt: skip
 
 

@@ -82,6 +82,7 @@ class Sample:
             cluster=self.docs[cluster[at]],
             cluster_key=cluster_keys(cluster, self.words[:, -2:])[at],
             cluster_size=np.bincount(cluster, minlength=len(order))[cluster[at]],
+            kind=np.zeros(len(at), np.uint8),
         )
 
 
