@@ -93,5 +93,6 @@ def load() -> list[Runner]:
     import cases_reading  # noqa: F401  # isort: skip
     import cases_chain  # noqa: F401  # isort: skip
     import cases_tokens  # noqa: F401  # isort: skip
+    import cases_contamination  # noqa: F401  # isort: skip
 
     return RUNNERS

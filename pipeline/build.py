@@ -42,6 +42,10 @@ def _function(step: RowStep) -> Step:
         from filters.classifier import classifier
 
         return classifier(**options)
+    if step.kind == "decontaminate":
+        from pipeline.decontaminate import decontaminate
+
+        return decontaminate(step.name, **options)
     if step.kind == "datatrove":
         from filters.datatrove import datatrove_step
 

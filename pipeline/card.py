@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.clusters import published_schema
+from pipeline.decontaminated import table_lines
 from pipeline.job import Job
 
 BINARY = ("megatron", "mds", "litdata", "nanotron")
@@ -46,6 +47,7 @@ def card(job: Job, manifest: dict[str, Any]) -> str:
         for step, reasons in manifest["rejected"].items()
         for reason, n in reasons.items()
     ]
+    lines += table_lines(manifest.get("decontamination", {}))
     lines += ["", "`metadata` holds, as JSON text, the fields of a record that have no column of their own.", ""]
     lines += ["Recipe:", "", "```json", json.dumps(manifest["recipe"], ensure_ascii=False, indent=1), "```", ""]
     return "\n".join(lines)

@@ -68,6 +68,12 @@ def _step(step: dict[str, Any]) -> str:
             for signal, low, high in step["options"]["rules"]
         ]
         return f"{step['name']}{where}  {'; '.join(rules)}"
+    if step["kind"] == "decontaminate":
+        files = [f"{file['name']} ({file['items'] - file['too_short']:,} items)" for file in step["options"]["files"]]
+        options = {key: value for key, value in step["options"].items() if key != "files"} | {
+            "against": ", ".join(files)
+        }
+        step = {**step, "options": options}
     options = step["options"].get("options", step["options"]) if step["kind"] == "edit" else step["options"]
     return f"{step['name']}{where}  " + ", ".join(
         f"{key.rstrip('_')}: {value}" for key, value in options.items() if value is not None

@@ -163,7 +163,8 @@ def funnel(manifest: dict[str, Any]) -> str:
     rows += [(f"  {name}", "", n) for name, n in manifest["splits"].items()]
     left, middle = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
     lines = [f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows]
-    return "\n".join([*lines, *(_cut_words(step, found) for step, found in manifest["cut"].items())])
+    lines += [_cut_words(step, found) for step, found in manifest["cut"].items()]
+    return "\n".join([*lines, *_found_words(manifest.get("decontamination", {}))])
 
 
 def _cut_words(step: str, found: dict[str, Any]) -> str:
@@ -173,6 +174,17 @@ def _cut_words(step: str, found: dict[str, Any]) -> str:
     for top in found.get("most_removed", [])[:1]:
         text += f"; most often '{shorten(top['line'], 60, placeholder=' ...')}', {top['removed']:,} times"
     return text
+
+
+def _found_words(told: dict[str, Any]) -> list[str]:
+    """What a step `decontaminate` found, a line for each file."""
+    lines = []
+    for step, files in told.items():
+        for name, found in files.items():
+            line = f"{step} found {found['items_hit']:,} of {found['items']:,} items of {name} in {found['documents']:,} documents"
+            short = f" ({found['too_short']:,} too short to be looked for)" if found["too_short"] else ""
+            lines.append(line + short)
+    return lines
 
 
 def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bool = False) -> str:

@@ -29,7 +29,7 @@ import filters
 from filters.step import Step, all_kept, reasons, set_column
 from filters.texts import Views
 from filters.tokens import use as use_tokenizer
-from pipeline import ledger, storage
+from pipeline import decontaminated, ledger, storage
 from pipeline.build import build
 from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, with_signals
@@ -60,6 +60,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "edited": {},
         "bytes": 0,
         "skipped": {},
+        "contaminated": {},
     }
     steps = build_steps(job)
     for shard in task["shards"]:
@@ -72,6 +73,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         counts["shards"].append(found)
         ledger.add(counts["account"], found["account"])
     writers.close()
+    counts["contaminated"] = decontaminated.as_json(counts["contaminated"])
     ledger.assert_balanced(counts["account"], f"refine task {task['index']}")
     return counts
 
@@ -123,11 +125,13 @@ def _refine_batch(
     for name, outcome in apply(steps, table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
+            decontaminated.tally(part["steps"], counts["contaminated"], outcome)
             writers.keep(outcome if part["cuts"] else measure_rest(part, outcome), shard)
         elif name.startswith("edited:"):
             counts["edited"][name[7:]] = counts["edited"].get(name[7:], 0) + outcome
         else:
             rejected, why = outcome
+            decontaminated.tally(part["steps"], counts["contaminated"], rejected)
             ledger.count_rejects(account, name, why.field("reason").to_pylist())
             rejects.append(ledger_rows(part, rejected, why, name, pa.array([shard] * len(rejected), pa.string())))
     if rejects:
@@ -216,10 +220,14 @@ def _built(refine_json: str) -> list[Named]:
         load_user_module(module)
     record = bool(part["signals"] or part["criteria"])
     middle = [
-        Named(step["name"], build(RowStep(**step), record), step["kind"] == "edit", step["kind"] == "rules")
+        Named(step["name"], build(RowStep(**step), record), _edits(step), step["kind"] == "rules")
         for step in part["steps"]
     ]
     return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False)]
+
+
+def _edits(step: dict[str, Any]) -> bool:
+    return step["kind"] == "edit" or (step["kind"] == "decontaminate" and step["options"]["do"] == "cut")
 
 
 def _http_status(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:

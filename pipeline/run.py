@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline import ledger, storage
+from pipeline import decontaminated, ledger, storage
 from pipeline.card import write_card, write_manifest
 from pipeline.commit import finished, read_manifest
 from pipeline.cut import STAGES as CUT_STAGES
@@ -349,6 +349,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
+        "decontamination": decontaminated.summary(job.refine["steps"], [m["counts"]["contaminated"] for m in refined]),
         "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
         "shards": {
             "read": len(shards),

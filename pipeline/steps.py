@@ -26,13 +26,13 @@ from filters.registry import nearest
 from filters.rules import load_rule_set
 from pipeline import HOME
 from pipeline.dedup_steps import CUTS, Exact, MinHash, add_dedup
-from pipeline.errors import RecipeError
+from pipeline.errors import InputError, RecipeError
 from pipeline.recipe import Texts, letter
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
 RULE_SETS = HOME / "configs" / "rules"
-KINDS = ("extract", "edit", "keep", "datatrove", "dedup")
+KINDS = ("extract", "edit", "keep", "decontaminate", "datatrove", "dedup")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RowStep:
     """One step that looks at a document alone. `options` and `where` are plain JSON values."""
 
     name: str
-    kind: Literal["extract", "edit", "language", "classifier", "rules", "datatrove"]
+    kind: Literal["extract", "edit", "language", "classifier", "rules", "decontaminate", "datatrove"]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
 
@@ -142,6 +142,8 @@ def _row_steps(kind: str, body: Any, where: dict[str, list[str]], number: int, s
         from filters.extract import extract
 
         return [RowStep(prefix, "extract", _options(extract, body or {}, path, source), where)]
+    if kind == "decontaminate":
+        return [_decontaminate(body, prefix, where, path, source)]
     if kind == "datatrove":
         return [RowStep(f"{prefix}.{_datatrove_name(body, path, source)}", "datatrove", body, where)]
     bodies = {body: None} if isinstance(body, str) else body
@@ -262,6 +264,18 @@ def _classifier(options: Any, prefix: str, where: dict[str, list[str]], path: Ke
     checked["name"] = checked["name"] or Path(checked["model"]).stem
     checked["model_sha256"] = hashlib.sha256(Path(checked["model"]).read_bytes()).hexdigest()
     return RowStep(f"{prefix}.{checked['name']}", "classifier", checked, where)
+
+
+def _decontaminate(options: Any, name: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:
+    from pipeline.decontaminate import benchmark_files, check_options, decontaminate
+
+    checked = _options(decontaminate, options or {}, path, source)
+    try:
+        check_options(checked)
+        checked["files"] = benchmark_files(checked)
+    except (ValueError, InputError) as error:
+        raise _error(source, path, str(error)) from None
+    return RowStep(name, "decontaminate", checked, where)
 
 
 def _datatrove_name(body: Any, path: KeyPath, source: Source) -> str:
