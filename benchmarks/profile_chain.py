@@ -26,6 +26,7 @@ from typing import Any
 import inputs
 import recipes
 
+import dedup.shingling
 import pipeline.documents
 import pipeline.refine
 import pipeline.tables
@@ -107,7 +108,7 @@ def wrap(clock: Clock) -> None:
     module.build_steps = timed_steps
     module.batches = clock.iterated("read", module.batches)
     for name, label in LABELS.items():
-        place = module if hasattr(module, name) else pipeline.documents
+        place = next(each for each in (module, pipeline.documents, dedup.shingling) if hasattr(each, name))
         setattr(place, name, clock.timed(label, getattr(place, name)))
     writer = pipeline.tables.SteadyWriter
     writer.write = clock.timed("write", writer.write)  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ import pyarrow as pa
 from filters.registry import nearest
 from filters.texts import find_buffers
 from kernels import fasttext as kernels
+from kernels import fasttext_features as features
 from kernels import fasttext_labels as output
 from kernels import fasttext_tables as tables
 
@@ -42,7 +43,7 @@ class Model:
     path: str
     labels: tuple[str, ...]  # without "__label__", in the file's order
     loss: str  # "hs" (hierarchical softmax), "softmax", "ova" or "ns"
-    net: kernels.Net
+    net: features.Net
     out: output.Out
     _thread: threading.local = field(default_factory=threading.local)
 
@@ -82,23 +83,26 @@ def read_model(path: str | Path) -> Model:
         raise source.broken("its n-grams are pruned, but its matrix is not quantised")
     weights, norms = _read_matrix(source, quantised=bool(source.number("<u1")) and quantised, keep_in_file=False)
     _check_shapes(source, args, words, rows, weights)
-    rows, buckets = _order_by_bucket(source, args, words, rows)
+    rows, *buckets = _order_by_bucket(source, args, words, rows)
     return Model(
-        str(path), words.labels, args["loss"], _net(args, words, rows, buckets), _out(args, words, weights, norms)
+        str(path), words.labels, args["loss"], _net(args, words, rows, *buckets), _out(args, words, weights, norms)
     )
 
 
-def _net(args: dict[str, Any], words: "_Words", rows: np.ndarray, buckets: np.ndarray) -> kernels.Net:
+def _net(
+    args: dict[str, Any], words: "_Words", rows: np.ndarray, buckets: np.ndarray, ranks: np.ndarray
+) -> features.Net:
     magic, shift = tables.remainder_by(args["bucket"])
     table = tables.word_table(words.text, words.starts, words.ends)
-    return kernels.Net(
-        words=_fixed(np.concatenate((words.text, kernels.CONSTANTS))),
+    return features.Net(
+        words=_fixed(np.concatenate((words.text, features.CONSTANTS))),
         starts=_fixed(words.starts),
         ends=_fixed(words.ends),
         table=_fixed(table),
         mask=len(table) - 1,
         constants=len(words.text),
         buckets=_fixed(buckets),
+        ranks=_fixed(ranks),
         rows=_fixed(rows.reshape(-1)),
         dim=args["dim"],
         known=words.count,
@@ -292,10 +296,10 @@ def _check_shapes(source: _Source, args: dict[str, Any], words: _Words, rows: np
 
 def _order_by_bucket(
     source: _Source, args: dict[str, Any], words: _Words, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with those of pruned buckets in the order of the buckets, and the bit set that says which are there."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows with those of pruned buckets in the order of the buckets, and the bit set and ranks that say which are there."""
     if words.kept <= 0:
-        return rows, np.zeros(0, np.uint64)
+        return rows, np.zeros(0, np.uint64), np.zeros(0, np.int32)
     order = np.argsort(words.pruned[:, 0], kind="stable")
     bucket, row = words.pruned[order, 0].astype(np.int64), words.pruned[order, 1].astype(np.int64)
     if (
@@ -306,8 +310,9 @@ def _order_by_bucket(
         or row.max() >= words.kept
     ):
         raise source.broken("its pruned n-grams point outside of its buckets")
-    moved = np.concatenate((rows[: words.count], rows[words.count + row]))
-    return moved, tables.bucket_ranks(bucket, args["bucket"])
+    moved = tables.aligned_zeros((words.count + len(row)) * rows.shape[1], np.float32).reshape(-1, rows.shape[1])
+    moved[: words.count], moved[words.count :] = rows[: words.count], rows[words.count + row]
+    return moved, *tables.bucket_ranks(bucket, args["bucket"])
 
 
 def _tree(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from kernels.compile import kernel, part
 
 FNV_BASIS, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
 
+_LINE = 64  # bytes of a cache line
+
 
 @part
 def hash_step(hashed: Any, byte: Any) -> Any:
@@ -58,16 +60,23 @@ def word_table(words: Any, starts: Any, ends: Any) -> Any:
     return table
 
 
-def bucket_ranks(buckets: np.ndarray, count: int) -> np.ndarray:
-    """For 64 buckets at a time: a bit for each that is in `buckets` (ascending), and how many came before; uint64."""
+def bucket_ranks(buckets: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """For 64 buckets at a time: a bit for each that is in `buckets` (ascending), uint64; how many came before, int32."""
     blocks = count // 64 + 1
-    ranks = np.zeros((blocks, 2), np.uint64)
-    np.bitwise_or.at(ranks[:, 0], buckets // 64, np.uint64(1) << (buckets % 64).astype(np.uint64))
-    ranks[:, 1] = np.searchsorted(buckets, np.arange(blocks) * 64)
-    return ranks.reshape(-1)
+    bits = aligned_zeros(blocks, np.uint64)
+    np.bitwise_or.at(bits, buckets // 64, np.uint64(1) << (buckets % 64).astype(np.uint64))
+    return bits, np.searchsorted(buckets, np.arange(blocks) * 64).astype(np.int32)
 
 
 def remainder_by(bucket: int) -> tuple[int, int]:
     """`magic` and `shift` with which x // bucket is (x * magic) >> shift, or one less than that, for x below 2**32."""
     shift = 32 + max(0, bucket.bit_length() - 1)
     return (-(-(1 << shift) // bucket) if bucket else 0), shift
+
+
+def aligned_zeros(count: int, dtype: Any) -> np.ndarray:
+    """`np.zeros` that begins at a cache line: rows of 64 bytes then touch one line each and not two."""
+    size = count * np.dtype(dtype).itemsize
+    room = np.zeros(size + _LINE, np.uint8)
+    first = -room.ctypes.data % _LINE
+    return room[first : first + size].view(dtype)

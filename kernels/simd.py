@@ -96,6 +96,11 @@ spaces = _mask(
     lambda v: v.either(v.is_(32), v.within(9, 13), v.within(28, 31)),
     lambda data, i: get(data, i) == 32 or 9 <= get(data, i) <= 13 or 28 <= get(data, i) <= 31,
 )
+# what splits words for fastText
+separators = _mask(
+    lambda v: v.either(v.is_(32), v.within(9, 13), v.is_(0)),
+    lambda data, i: get(data, i) == 32 or 9 <= get(data, i) <= 13 or get(data, i) == 0,
+)
 letters = _mask(lambda v: v.lower().within(97, 122), lambda data, i: 97 <= (get(data, i) | 32) <= 122)
 digits = _mask(lambda v: v.within(48, 57), lambda data, i: 48 <= get(data, i) <= 57)
 # first bytes of characters: all but 10xxxxxx

@@ -163,6 +163,15 @@ def test_edges_of_language_identification():
     assert_same(LID, EDGES, 5)
 
 
+def test_words_across_windows():
+    texts = ["a" * shift + " mill mühle" * 400 for shift in range(1, 14)]
+    spaced = [
+        " " * shift + text for text in ("mill" + " " * 4091, "m " * 2048, "x" * 4097, "x" * 4096) for shift in range(3)
+    ]
+    ended = ["word " * many + "</s> das ist nicht mehr da" for many in (818, 819, 820)]
+    assert_same(LID, texts + spaced + ended, 2)
+
+
 def test_slices_chunks_nulls_and_types():
     texts = ["Die Mühle mahlt.", None, "", "The mill grinds.", "Le moulin tourne."]
     model = read_model(LID)
