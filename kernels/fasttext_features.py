@@ -15,7 +15,7 @@ import numpy as np
 from kernels.compile import part
 from kernels.fasttext_sums import add_rows
 from kernels.fasttext_tables import FNV_BASIS, hash_step
-from kernels.memory import PAD, get, pointer, put
+from kernels.memory import PAD, get, pointer, prefetch, put
 from kernels.simd import below, ones
 
 SKIPPED = -1  # number of features of a word that is no word: one that looks like a label
@@ -53,6 +53,7 @@ CONSTANTS = np.frombuffer(END + _LABEL + bytes(PAD), np.uint8)
 
 @part
 def net_pointers(net: Any) -> Any:
+    """The same with pointers for arrays, for use inside of a kernel that has `net` as an argument."""
     return Net(
         pointer(net.words),
         pointer(net.starts),
@@ -77,6 +78,7 @@ def net_pointers(net: Any) -> Any:
 
 @part(forceinline=True)
 def same(data: Any, start: int, size: int, other: Any, at: int) -> bool:
+    """Whether data[start : start + size] is other[at : at + size]."""
     for step in range(size):  # noqa: SIM110 (numba has no generators here)
         if get(data, start + step) != get(other, at + step):
             return False
@@ -108,15 +110,13 @@ def _find(net: Any, data: Any, start: int, end: int) -> Any:
 
 @part(forceinline=True)
 def _push(net: Any, bucket: Any, found: Any, count: int) -> Any:
-    """Puts the row of `bucket` behind found[:count] if it has one; the new count. Without a branch that must be guessed."""
-    if net.kept < 0:
-        put(found, count, np.int64(bucket))
-        return count + 1
+    """Puts `bucket` behind found[:count] and asks for its bit; the new count."""
     if net.kept == 0:
         return count
     put(found, count, np.int64(bucket))
-    bits: Any = get(net.buckets, np.int64(bucket >> np.uint64(6)))
-    return count + np.int64((bits >> (bucket & np.uint64(63))) & _ONE)
+    if net.kept > 0:
+        prefetch(net.buckets, np.int64(bucket >> np.uint64(6)))
+    return count + 1
 
 
 @part(forceinline=True)
@@ -128,16 +128,24 @@ def _remainder(hashed: Any, net: Any) -> Any:
 
 
 @part(forceinline=True)
-def _add(net: Any, found: Any, words: int, count: int, sums: Any, to: int) -> None:
-    """Adds the vectors of found[:words], rows, and of found[words:count], buckets, to sums[to:], in order."""
+def _add(net: Any, found: Any, words: int, count: int, sums: Any, to: int) -> int:
+    """Adds the vectors of found[:words], rows, and of those of found[words:count], buckets, that have one, to sums[to:].
+
+    In order; how many there were. Without a branch that must be guessed.
+    """
+    rows = words
     for at in range(words, count):
         bucket = get(found, at)
+        there: Any = 1
         if net.kept > 0:
             block = bucket >> 6
             bits: Any = get(net.buckets, block)
+            there = np.int64((bits >> np.uint64(bucket & 63)) & _ONE)
             bucket = np.int64(get(net.ranks, block)) + ones(bits & below(bucket & 63))
-        put(found, at, net.known + bucket)
-    add_rows(sums, to, net.rows, found, count, net.dim)
+        put(found, rows, net.known + bucket)
+        rows += there
+    add_rows(sums, to, net.rows, found, rows, net.dim)
+    return rows
 
 
 @part(forceinline=True)
@@ -160,8 +168,7 @@ def _add_ngrams(
     total, count = 0, words
     for first in range(start - 1, end):
         if count + net.maxn > limit:
-            _add(net, found, words, count, sums, to)
-            total += count
+            total += _add(net, found, words, count, sums, to)
             words = count = 0
         hashed, at, size = FNV_BASIS, first, 0
         if first < start:
@@ -176,8 +183,7 @@ def _add_ngrams(
                 count = _push(net, _remainder(hashed, net), found, count)
         if size < net.maxn and size + 1 >= net.minn:
             count = _push(net, _remainder(hash_step(hashed, np.uint8(62)), net), found, count)
-    _add(net, found, words, count, sums, to)
-    return total + count
+    return total + _add(net, found, words, count, sums, to)
 
 
 @part
@@ -202,6 +208,7 @@ def add_word(net: Any, found: Any, limit: int, data: Any, start: int, end: int, 
 
 @part(forceinline=True)
 def is_end(net: Any, data: Any, start: int, end: int) -> bool:
+    """Whether data[start:end] is "</s>"."""
     return end - start == len(END) and same(data, start, len(END), net.words, net.constants)
 
 
@@ -211,12 +218,10 @@ def add_word_ngrams(net: Any, found: Any, limit: int, hashes: Any, words: int, s
     total, count = 0, 0
     for first in range(words):
         if count + net.word_ngrams > limit:
-            _add(net, found, 0, count, sums, 0)
-            total += count
+            total += _add(net, found, 0, count, sums, 0)
             count = 0
         hashed = np.uint64(np.int64(get(hashes, first)))  # an int32 in the library: its sign is carried on
         for at in range(first + 1, min(words, first + net.word_ngrams)):
             hashed = hashed * _WORD_NGRAM_PRIME + np.uint64(np.int64(get(hashes, at)))
             count = _push(net, hashed % np.uint64(net.bucket), found, count)
-    _add(net, found, 0, count, sums, 0)
-    return total + count
+    return total + _add(net, found, 0, count, sums, 0)
