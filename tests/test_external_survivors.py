@@ -130,7 +130,7 @@ def samples(draw, most=14):
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(samples(), st.integers(1, 6), st.integers(1, 400), st.integers(1, 4), st.integers(0, 99))
 def test_decisions_are_those_of_survivors(tmp_path_factory, sample, span, held, inner, seed):
     expected, scratch = sample.expected(), tmp_path_factory.mktemp("graph")
@@ -142,7 +142,7 @@ def test_decisions_are_those_of_survivors(tmp_path_factory, sample, span, held, 
     assert list(scratch.iterdir()) == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(samples(), st.integers(1, 6), st.randoms())
 def test_numbers_of_documents_do_not_matter(tmp_path_factory, sample, span, chance):
     """With keys that differ. What is named is named by its new number."""
