@@ -124,7 +124,7 @@ def _features(
 
 
 class Memory(threading.Thread):
-    """Peak private memory (bytes) of this process and all below it, and of the largest of them."""
+    """Peak memory (bytes, without mapped files) of this process and all below it, and of the largest of them."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -147,12 +147,12 @@ def family(pid: int) -> list[int]:
 
 
 def private(pid: int) -> int:
-    """Bytes of memory that only this process holds (Linux); 0 if it has ended."""
+    """Bytes of memory of this process that are no pages of files (Linux); 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
 def main() -> None:
@@ -191,7 +191,7 @@ def main() -> None:
                     counts[name] = counts.get(name, 0) + value
         print(f"{stage:10} {time.perf_counter() - began:7.1f} s  {_cpu() - cpu:7.1f} s CPU  {counts}", flush=True)
     print(
-        f"in all {time.perf_counter() - started:.1f} s; peak private memory {memory.whole / 1e6:.0f} MB, largest process {memory.largest / 1e6:.0f} MB"
+        f"in all {time.perf_counter() - started:.1f} s; peak without mapped files {memory.whole / 1e6:.0f} MB, largest process {memory.largest / 1e6:.0f} MB"
     )
     engine.close()
     if not given.keep:
