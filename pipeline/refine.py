@@ -288,16 +288,23 @@ def guarded(step: Callable[..., Any], table: pa.Table, views: Views | None = Non
 
 
 def measure_rest(part: dict[str, Any], table: pa.Table) -> pa.Table:
-    """Signals that the recipe asks for and no rule has measured, on the text as it will be written."""
-    missing = [
-        name
-        for name in dict.fromkeys([*part["signals"], *part["criteria"]])
-        if f"signal.{name}" not in table.schema.names
-    ]
-    if missing and len(table):
-        texts = filters.Texts(table["text"])
-        for name in missing:
-            table = set_column(table, f"signal.{name}", pa.array(filters.SIGNALS[name].function(texts), pa.float64()))
+    """Signals that the recipe asks for, of each row that no rule has measured, on the text as it will be written.
+
+    Row by row: whether a rule has looked at some row of a batch must not decide about the others.
+    """
+    shared: dict[bytes, filters.Texts] = {}
+    for name in dict.fromkeys([*part["signals"], *part["criteria"]]):
+        column = f"signal.{name}"
+        known = table[column] if column in table.schema.names else pa.nulls(len(table), pa.float64())
+        rows = np.flatnonzero(pc.is_null(known).to_numpy(zero_copy_only=False))
+        signal = filters.SIGNALS.get(name)
+        if len(rows) and signal:
+            values = known.to_numpy(zero_copy_only=False).astype(np.float64)
+            key = rows.tobytes()
+            if key not in shared:
+                shared[key] = filters.Texts(table["text"].take(pa.array(rows)))
+            values[rows] = signal.function(shared[key])
+            table = set_column(table, column, pa.array(values, pa.float64(), from_pandas=False))
     return table
 
 
