@@ -69,7 +69,7 @@ def smallest_members(parent, ends):
     """Union-find over the edges `ends` (int64 (m, 2)). `parent` (int64) comes as 0..n-1 and leaves with the smallest
     member of each node's component: a root is never above what hangs below it."""
     for edge in range(len(ends)):
-        a, b = _root(parent, ends[edge, 0]), _root(parent, ends[edge, 1])
+        a, b = root(parent, ends[edge, 0]), root(parent, ends[edge, 1])
         if a < b:
             parent[b] = a
         elif b < a:
@@ -79,7 +79,7 @@ def smallest_members(parent, ends):
 
 
 @part
-def _root(parent, node):
+def root(parent, node):
     while parent[node] != node:
         parent[node] = parent[parent[node]]
         node = parent[node]

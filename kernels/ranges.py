@@ -10,6 +10,7 @@ view of the same rows.
 import numpy as np
 
 from kernels.compile import kernel, part
+from kernels.graph import root
 
 _NONE = -1
 
@@ -139,10 +140,10 @@ def unite(pairs, low, parent, least, outer, passed):
     """
     count, high = 0, low + len(parent)
     for i in range(len(pairs)):
-        a = _root(parent, pairs[i, 0] - low)
+        a = root(parent, pairs[i, 0] - low)
         way = pairs[i, 1]
         if way < high:
-            b = _root(parent, way - low)
+            b = root(parent, way - low)
             if a == b:
                 continue
             a, b = min(a, b), max(a, b)
@@ -156,14 +157,6 @@ def unite(pairs, low, parent, least, outer, passed):
             count += 1
         outer[a] = max(outer[a], way)
     return count
-
-
-@part
-def _root(parent, node):
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
 
 
 @kernel

@@ -19,11 +19,12 @@ import pyarrow.ipc
 
 from pipeline.clusters import copies
 from pipeline.commit import Attempt
-from pipeline.groups import group_starts, groups, numbers, owners, rows_of
+from pipeline.groups import groups, numbers, owners, rows_of
 from pipeline.job import Job
 from pipeline.ledger import count_rejects
 from pipeline.near import write_table
 from pipeline.older import STAGE, compared
+from pipeline.partitions import write_marks
 from pipeline.sets import Documents
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened
 
@@ -196,14 +197,5 @@ def _write_names(job: Job, files: Files, attempt: Attempt, prefix: str, wanted: 
             ids[mine] = column.take(pa.array(rows_of(keeper[mine]))).to_numpy(zero_copy_only=False)
             corpora[mine] = manifest.get("corpus")
     order = np.argsort(doc)
-    doc, ids, corpora = doc[order], ids[order], corpora[order]
-    ends = np.searchsorted(doc, np.append(group_starts(refined)[1:], np.uint64(2**64 - 1)))
-    output = attempt.create("names", f"{prefix}.names.arrow")
-    output.rows = len(doc)
-    with pa.ipc.new_file(output.temp, NAMES) as sink:
-        start = 0
-        for end in ends.tolist():
-            part = slice(start, end)
-            columns = [pa.array(doc[part]), *(pa.array(column[part], pa.string()) for column in (ids, corpora))]
-            sink.write_batch(pa.record_batch(columns, schema=NAMES))
-            start = end
+    columns = [column[order] for column in (doc, ids, corpora)]
+    write_marks(attempt, f"{prefix}.names.arrow", NAMES, columns, refined, "names")

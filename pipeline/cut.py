@@ -28,12 +28,13 @@ import pyarrow.parquet as pq
 from dedup import lines, substrings
 from dedup.columns import text_buffers
 from dedup.exact import record_keys
+from pipeline import groups as sizes
 from pipeline.commit import Attempt
 from pipeline.cut_files import REMOVED, Cut, CutFiles
 from pipeline.documents import documents
-from pipeline.groups import groups, numbers
+from pipeline.groups import groups, numbers, partition_count
 from pipeline.job import Job
-from pipeline.partitions import Dealer, dealt, marks, partitions_for, write_marks
+from pipeline.partitions import Dealer, dealt, marks, write_marks
 from pipeline.stage_files import manifests, opened, output_rows
 from pipeline.tables import conform
 
@@ -78,12 +79,12 @@ def _partitions(job: Job, stage: str) -> int:
     kind = stage.partition("-")[0]
     stored = sum(o["bytes"] for m in documents(job, kind) for o in m["outputs"] if o["name"] == "docs")
     if kind == "lines":
-        return partitions_for(stored / 10)  # text is 3 to 4 times that, a line 40 bytes
+        return partition_count(stored // 20, sizes.CUT_ROWS)  # text is twice that, a line 40 bytes
     wide = _window(job) - substrings.gram_of(_window(job)) + 1
     if stage in ("substrings-anchor", "substrings-share"):
-        return partitions_for(stored * 2 / (wide + 1))  # a token is 4 bytes of text
+        return partition_count(stored // (wide + 1), sizes.CUT_ROWS)  # a token is 4 bytes of text
     shared = sum(output_rows(manifest, "marks") for manifest in manifests(job.output, "substrings-share"))
-    return partitions_for(shared * (wide + 1) / 2)
+    return partition_count(int(shared * (wide + 1) / 2), sizes.CUT_ROWS)
 
 
 def _window(job: Job) -> int:

@@ -19,10 +19,18 @@ GROUP_DOCS = 1_000_000
 """A group is as many neighbouring tasks: 20,000 shards x 4,096 partitions would be 82 million slices of files. The
 second bound is for short documents: a group's keys, verdicts and names are held in memory together."""
 
-PARTITION_ROWS = ((1 << 17, 64), (1 << 19, 1024), (1 << 23, 1 << 31))
+Tiers = tuple[tuple[int, int], ...]
+"""(rows of a partition, about; partitions up to which that holds), more and more of both."""
+
+PARTITION_ROWS: Tiers = ((1 << 17, 64), (1 << 19, 1024), (1 << 23, 1 << 31))
 """(rows a match task gets, about; tasks up to which that holds). The cost is in verification, and a task should last
 seconds; from 64 tasks on there is work for everybody; from 1,024 on fewer slices of files matter more, and 8 million rows
 are sorted in 600 MB."""
+
+
+CUT_ROWS: Tiers = ((1 << 19, 64), (1 << 21, 1 << 31))
+"""What a cut's task sorts in memory, 100 bytes a row at the worst. Half a million stay closer to the cache (windows of
+77 MB: 1.2 s of sorting, with two million 2.0); from 64 tasks on fewer files matter more."""
 
 
 def numbers(index: int, start: int, rows: int) -> np.ndarray:
@@ -46,8 +54,13 @@ def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     sketch, rows = job.refine["minhash"], (2 + len(job.refine["keys"])) * docs
     if sketch:
         rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
+    return partition_count(rows, PARTITION_ROWS)
+
+
+def partition_count(rows: int, tiers: Tiers) -> int:
+    """A power of two, so that a partition has as many rows as the tiers say."""
     count = 1
-    for each, most in PARTITION_ROWS:
+    for each, most in tiers:
         wanted = 1 << (rows // each).bit_length()
         if wanted <= most:
             return max(count, wanted)

@@ -23,9 +23,10 @@ from pipeline.commit import Attempt
 from pipeline.groups import groups, numbers, partitions
 from pipeline.job import Job
 from pipeline.older import compared, first_number
+from pipeline.partitions import Dealer, dealt
 from pipeline.policy import ranks
 from pipeline.sets import Documents
-from pipeline.stage_files import Files, manifests, opened
+from pipeline.stage_files import opened
 
 EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
 KEY_EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("kind", pa.uint8())])
@@ -43,8 +44,8 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     prefix = f".work/band/{task['index']:06d}"
     with opened(job.output) as files:
         dealers = {
-            name: _Dealer(attempt, name, f"{prefix}.{name}.arrow", columns, partitions(job, refined))
-            for name, columns in kinds(job).items()
+            name: Dealer(attempt, f"{prefix}.{name}.arrow", schema, partitions(job, refined), name, BAND_ROWS)
+            for name, schema in kinds(job).items()
         }
         for manifest in groups(refined)[task["index"]]:
             reader = files.arrow(manifest, "features")
@@ -53,27 +54,28 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 batch = reader.get_batch(number)
                 docs = numbers(manifest["index"], start, len(batch))
                 text, key = _columns(batch, "text0", "text1"), _columns(batch, "key0", "key1")
-                dealers["texts"].add(*text, docs)
-                dealers["keys"].add(*key, docs)
+                dealers["texts"].write([*text, docs])
+                dealers["keys"].write([*key, docs])
                 if job.refine["minhash"]:
                     flat, sizes = batch["bands"].flatten().to_numpy(), batch["bands"].value_lengths().to_numpy()
-                    dealers["bands"].add(flat, np.repeat(text[0], sizes), np.repeat(docs, sizes))
+                    dealers["bands"].write([flat, np.repeat(text[0], sizes), np.repeat(docs, sizes)])
                 for name in _key_names(job):
                     if f"{name}.0" not in batch.schema.names:
                         continue  # an index of another corpus: made for texts
                     has = batch[f"{name}.0"].is_valid()
                     mine = batch.filter(has)
-                    dealers[name].add(*_columns(mine, f"{name}.0", f"{name}.1"), docs[has.to_numpy(False)])
+                    dealers[name].write([*_columns(mine, f"{name}.0", f"{name}.1"), docs[has.to_numpy(False)]])
                 start += len(batch)
         return {"rows": sum(dealer.close() for dealer in dealers.values())}
 
 
-def kinds(job: Job) -> dict[str, tuple[str, str, str]]:
-    """Files of a band task and their columns."""
+def kinds(job: Job) -> dict[str, pa.Schema]:
+    """Files of a band task and their columns, three of uint64."""
     found = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc")}
     if job.refine["minhash"]:
         found["bands"] = ("hash", "twin", "doc")
-    return found | {name: (f"{name}.0", f"{name}.1", "doc") for name in _key_names(job)}
+    found |= {name: (f"{name}.0", f"{name}.1", "doc") for name in _key_names(job)}
+    return {name: pa.schema([(column, pa.uint64()) for column in columns]) for name, columns in found.items()}
 
 
 def _key_names(job: Job) -> list[str]:
@@ -84,65 +86,29 @@ def _columns(batch: pa.RecordBatch, *names: str) -> list[np.ndarray]:
     return [batch[name].to_numpy() for name in names]
 
 
-class _Dealer:
-    """Rows of three uint64 into partitions by the top bits of the first. Record batch k * count + p of the file holds
-    partition p of the k-th BAND_ROWS rows."""
-
-    def __init__(self, attempt: Attempt, name: str, path: str, columns: tuple[str, ...], count: int) -> None:
-        self._schema = pa.schema([(column, pa.uint64()) for column in columns])
-        self._count = count
-        self._output = attempt.create(name, path)
-        self._sink = pa.ipc.new_file(self._output.temp, self._schema)
-        self._waiting: list[tuple[np.ndarray, ...]] = []
-        self._rows = 0
-
-    def add(self, *columns: np.ndarray) -> None:
-        self._waiting.append(columns)
-        self._rows += len(columns[0])
-        if self._rows >= BAND_ROWS:
-            self._deal()
-
-    def _deal(self) -> None:
-        columns = [np.concatenate(parts) for parts in zip(*self._waiting)]
-        bits = self._count.bit_length() - 1
-        part = (columns[0] >> np.uint64(64 - bits)).astype(np.uint16 if bits <= 16 else np.uint32) if bits else None
-        order = np.argsort(part, kind="stable") if part is not None else slice(None)
-        columns = [column[order] for column in columns]
-        ends = np.cumsum(np.bincount(part, minlength=self._count)) if part is not None else [self._rows]
-        whole = pa.record_batch([pa.array(column) for column in columns], schema=self._schema)
-        start = 0
-        for end in (int(end) for end in ends):
-            self._sink.write_batch(whole.slice(start, end - start))
-            start = end
-        self._output.rows += self._rows
-        self._waiting, self._rows = [], 0
-
-    def close(self) -> int:
-        if self._waiting:
-            self._deal()
-        self._sink.close()
-        return self._output.rows
-
-
 # -- match -----------------------------------------------------------------------------------------
 
 
 def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Candidate pairs of one partition, verified by the true similarity of their shingle sets."""
     prefix = f".work/match/{task['index']:06d}"
-    banded, count = manifests(job.output, "band"), partitions(job, compared(job))
+    count = partitions(job, compared(job))
+
+    def partition(name: str) -> list[np.ndarray]:
+        return dealt(job.output, "band", task["index"], count, name)
+
     with opened(job.output) as files:
-        rows = {name: _partition(files, banded, name, task["index"], count) for name in ("texts", "keys")}
+        rows = {name: partition(name) for name in ("texts", "keys")}
         same, repeated = twins(*rows["texts"]), twins(*rows["keys"])
         write_table(attempt, "twins", f"{prefix}.twins.arrow", PAIRS, [same[:, 0], same[:, 1]])
         counts = {"twins": len(same), "repeated_ids": len(repeated), "compared": 0, "pairs": 0}
         counts |= {"uncompared": 0, "big_groups": 0}
         touched, sets = [same], Documents(job, files)
         if job.refine["minhash"]:
-            hashes = _partition(files, banded, "bands", task["index"], count)
+            hashes = partition("bands")
             touched += _match_bands(job, hashes, sets, attempt, prefix, counts)
         if job.refine["keys"]:
-            by_key = [_partition(files, banded, name, task["index"], count) for name in _key_names(job)]
+            by_key = [partition(name) for name in _key_names(job)]
             touched.append(_match_keys(by_key, first_number(job), sets, attempt, prefix, counts))
         write_nodes(job, attempt, f"{prefix}.nodes.arrow", sets, touched)
     return counts
@@ -168,16 +134,6 @@ def _match_keys(
     counts["key_pairs"] = len(pairs)
     counts["uncompared"] += sum(left_out for _, left_out in found)
     return pairs
-
-
-def _partition(files: Files, banded: list[dict[str, Any]], name: str, index: int, count: int) -> list[np.ndarray]:
-    """Three columns uint64: one partition of all band files."""
-    readers = [files.arrow(manifest, name) for manifest in banded]
-    batches = [
-        reader.get_batch(number) for reader in readers for number in range(index, reader.num_record_batches, count)
-    ]
-    empty = np.empty(0, np.uint64)
-    return [np.concatenate([empty, *(batch[i].to_numpy() for batch in batches)]) for i in range(3)]
 
 
 def _match_bands(

@@ -21,26 +21,23 @@ from pipeline.stage_files import DOC_BITS, manifests, opened, output_rows
 RUN_ROWS = 1 << 20
 """Rows of a run: 20 to 40 MB, and as much again while they are sorted."""
 
-PARTITION_ROWS = 1 << 19
-LARGE_PARTITION_ROWS = 1 << 21
-FEW = 64
-"""Rows of a partition, about: what a task sorts in memory, 100 bytes each at the worst. Half a million stay closer to the
-cache (windows of 77 MB: 1.2 s of sorting, with two million 2.0); from 64 tasks on fewer files matter more."""
-
-
-def partitions_for(rows: float) -> int:
-    """A power of two, so that a partition has as many rows, about."""
-    few, many = (1 << max(0, (int(rows) // size).bit_length()) for size in (PARTITION_ROWS, LARGE_PARTITION_ROWS))
-    return few if few <= FEW else max(FEW, many)
-
 
 class Dealer:
     """Writes rows, columns at a time, dealt by the top bits of their first column (uint64)."""
 
-    def __init__(self, attempt: Attempt, path: str, schema: pa.Schema, count: int) -> None:
-        self._output = attempt.create("rows", path)
+    def __init__(
+        self,
+        attempt: Attempt,
+        path: str,
+        schema: pa.Schema,
+        count: int,
+        name: str = "rows",
+        run_rows: int | None = None,
+    ) -> None:
+        self._output = attempt.create(name, path)
         self._schema = schema
         self._count = count
+        self._run_rows = run_rows or RUN_ROWS
         self._pending: list[Sequence[np.ndarray]] = []
         self._held = 0
         self._sink = pa.ipc.new_file(self._output.temp, schema)
@@ -49,7 +46,7 @@ class Dealer:
         self._pending.append(columns)
         self._held += len(columns[0])
         self._output.rows += len(columns[0])
-        if self._held >= RUN_ROWS:
+        if self._held >= self._run_rows:
             self._flush()
 
     def close(self) -> int:
@@ -64,21 +61,22 @@ class Dealer:
         columns = [np.concatenate(pieces) for pieces in zip(*self._pending)]
         self._pending, self._held = [], 0
         bits = self._count.bit_length() - 1
-        part = columns[0] >> np.uint64(64 - bits) if bits else np.zeros(len(columns[0]), np.uint64)
+        top = columns[0] >> np.uint64(64 - bits) if bits else np.zeros(len(columns[0]), np.uint64)
+        part = top.astype(np.uint16 if bits <= 16 else np.uint32)  # small numbers are sorted by counting
         order = np.argsort(part, kind="stable")
-        ends = np.searchsorted(part[order], np.arange(self._count, dtype=np.uint64), side="right").tolist()
+        ends = np.cumsum(np.bincount(part, minlength=self._count)).tolist()
         table = [pa.array(column[order], field.type) for column, field in zip(columns, self._schema)]
         for start, end in zip([0, *ends], ends):
             self._sink.write_batch(pa.record_batch([c.slice(start, end - start) for c in table], schema=self._schema))
 
 
-def dealt(root: str, stage: str, part: int, count: int) -> list[np.ndarray]:
+def dealt(root: str, stage: str, part: int, count: int, name: str = "rows") -> list[np.ndarray]:
     """The columns of one partition, from all tasks of a dealing stage in order. One file is open at a time."""
     pieces: list[list[np.ndarray]] = []
     schema = None
     for manifest in manifests(root, stage):
         with opened(root) as files:
-            reader = files.arrow(manifest, "rows")
+            reader = files.arrow(manifest, name)
             schema = reader.schema
             for number in range(part, reader.num_record_batches, count):
                 pieces.append([np.array(column.to_numpy()) for column in reader.get_batch(number).columns])
@@ -88,10 +86,11 @@ def dealt(root: str, stage: str, part: int, count: int) -> list[np.ndarray]:
 
 
 def write_marks(
-    attempt: Attempt, path: str, schema: pa.Schema, columns: list[np.ndarray], documents: list[dict[str, Any]]
-) -> None:
+    attempt: Attempt, path: str, schema: pa.Schema, columns: list[np.ndarray], documents: list[dict[str, Any]],
+    name: str = "marks",
+) -> None:  # fmt: skip
     """Rows sorted by their first column, a document's number. `documents` are the manifests that numbers speak of."""
-    output = attempt.create("marks", path)
+    output = attempt.create(name, path)
     ends = np.append(np.searchsorted(columns[0], group_starts(documents)[1:]), len(columns[0])).tolist()
     with pa.ipc.new_file(output.temp, schema) as sink:
         for start, end in zip([0, *ends], ends):

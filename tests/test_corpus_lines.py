@@ -148,7 +148,7 @@ def test_the_same_bytes(pages, tmp_path, monkeypatch, keep):
     """Batches, partitions, runs and groups cut otherwise: the same files. Row groups and tasks: the same texts."""
     steps = [{"dedup": {"lines": {"keep": keep}}}, {"dedup": {"exact": {}}}]
     first = sums(cut(tmp_path, steps, shards(pages), out="one"))
-    monkeypatch.setattr("pipeline.partitions.PARTITION_ROWS", 64)
+    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((64, 1 << 31),))
     monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 5)
     monkeypatch.setattr("pipeline.groups.GROUP", 2)
     assert sums(cut(tmp_path, steps, out="two", batch=3)) == first

@@ -135,7 +135,7 @@ def corpus(seed=7, documents=60):
 @pytest.mark.parametrize("keep", ["first", "none"])
 def test_exactly_the_common_runs(keep, tmp_path, monkeypatch):
     """The whole pipeline, in small partitions and groups, against a table of all runs of 50 tokens."""
-    monkeypatch.setattr("pipeline.partitions.PARTITION_ROWS", 200)
+    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((200, 1 << 31),))
     monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 300)
     monkeypatch.setattr("pipeline.groups.GROUP", 2)
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
@@ -160,7 +160,7 @@ def test_the_same_bytes(tmp_path, monkeypatch):
     assert (
         manifest(one)["cut"]["01.dedup.lines"]["lines"] > 0 < manifest(one)["cut"]["02.dedup.substrings"]["substrings"]
     )
-    monkeypatch.setattr("pipeline.partitions.PARTITION_ROWS", 100)
+    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((100, 1 << 31),))
     monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 77)
     monkeypatch.setattr("pipeline.groups.GROUP", 1)
     two = cut(tmp_path, steps, split=split, out="two", batch=7)
