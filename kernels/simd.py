@@ -114,6 +114,11 @@ sentence_ends = _mask(  # in ASCII
     lambda data, i: get(data, i) == 33 or get(data, i) == 46 or get(data, i) == 63,
 )
 line_feeds = _mask(lambda v: v.is_(10), lambda data, i: get(data, i) == 10)
+# what a JSON string is not simply copied at: its end, an escape, a control character (none may stand in one)
+json_signs = _mask(
+    lambda v: v.either(v.is_(34), v.is_(92), v.within(0, 31)),
+    lambda data, i: get(data, i) == 34 or get(data, i) == 92 or get(data, i) < 32,
+)
 hash_signs = _mask(lambda v: v.is_(35), lambda data, i: get(data, i) == 35)
 open_curlies = _mask(lambda v: v.is_(123), lambda data, i: get(data, i) == 123)
 open_squares = _mask(lambda v: v.is_(91), lambda data, i: get(data, i) == 91)

@@ -95,8 +95,17 @@ def _edits(array: pa.Array) -> None:
     from filters.language import identify
 
     identify(filters.Texts(array))
+    _json_lines()
     for name in ("c4_lines", "repair_unicode", "scrub_pii"):
         filters.EDITS[name].function(filters.Texts(array))
+
+
+def _json_lines() -> None:
+    from pipeline.readers import jsonl
+    from pipeline.readers.rows import Columns, Rows
+
+    for _ in jsonl.read_plain(iter([b'{"text": "a"}\n']), Rows("", Columns(), "", 1, 1)):
+        pass
 
 
 def _verdicts(docs: np.ndarray, pairs: np.ndarray, similarity: np.ndarray) -> None:

@@ -15,13 +15,15 @@ from typing import Any, BinaryIO, NoReturn
 
 import orjson
 
+from pipeline.readers.json_columns import batches, wanted
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.streams import Line, TailError, as_utf8, chunks, lines
+from pipeline.readers.streams import Line, TailError, as_utf8, blocks, chunks, lines
 
 # Longest line that is held in memory. The largest single documents in public corpora (whole code bases,
 # books) are some tens of MB; a line above this is a file without newlines or damage, and parsing takes about
 # four times its size.
 LINE_LIMIT = 256 << 20
+BLOCK = 8 << 20  # bytes of lines that are read together
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,8 +35,18 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
 def read_plain(plain: Iterator[bytes], rows: Rows) -> Iterator[Batch]:
     """As `read`, from UTF-8 that is not compressed any more."""
     cut: tuple[Line, str] | None = None
+
+    def add(line: Line) -> None:
+        if error := _read_line(line, rows):
+            rows.quarantine(error, line.data, line.offset)
+
+    plainly = wanted(rows) is not None
+    size = min(rows.batch_bytes, BLOCK)
     try:
-        for line in lines(plain, LINE_LIMIT):
+        for line in blocks(plain, LINE_LIMIT, size) if plainly else lines(plain, LINE_LIMIT):
+            if not isinstance(line, Line):
+                yield from batches(line, rows, LINE_LIMIT, add)
+                continue
             error = _read_line(line, rows)
             if error and line.end != "newline":
                 cut = (line, error)  # an unfinished last line

@@ -68,6 +68,18 @@ class Piece(NamedTuple):
     error: Exception | None = None
 
 
+FIRST_BLOCK = 1 << 20  # bytes: who wants the first records only shall not wait for many
+BEHIND = 128  # bytes that may be read behind a block
+
+
+class Block(NamedTuple):
+    """Whole lines. The buffer is filled anew when the next block is asked for."""
+
+    offset: int  # in the plain stream
+    buffer: bytearray  # BEHIND bytes longer than what is asked for
+    size: int  # bytes of lines in it
+
+
 class Line(NamedTuple):
     offset: int  # in the plain stream
     data: bytes  # without its newline; of a line over the limit only the first bytes
@@ -193,7 +205,7 @@ class _Source:
 
     def __init__(self, raw: BinaryIO):
         self._raw = raw
-        self._buffer = b""
+        self._buffer = bytearray()
         self._base = 0  # raw offset of the buffer's first byte
         self._at = 0  # read position in the buffer
 
@@ -212,7 +224,7 @@ class _Source:
             if len(self._buffer) > HELD:
                 self.forget()
             self._fill()
-        data = self._buffer[self._at :]
+        data = bytes(self._buffer[self._at :])
         self._at = len(self._buffer)
         return data
 
@@ -221,12 +233,13 @@ class _Source:
 
     def forget(self) -> None:
         """What was read so far will not be asked for again."""
-        self._buffer, self._base, self._at = self._buffer[self._at :], self.offset, 0
+        self._base, at, self._at = self.offset, self._at, 0
+        del self._buffer[:at]
 
     def peek(self, count: int) -> bytes:
         while len(self._buffer) - self._at < count and self._fill():
             pass
-        return self._buffer[self._at : self._at + count]
+        return bytes(self._buffer[self._at : self._at + count])
 
     def skip_zeros(self) -> tuple[int, bool]:
         """Step over zero bytes: how many, and whether anything lies behind them."""
@@ -362,6 +375,48 @@ def as_utf8(plain: Iterator[bytes]) -> Iterator[bytes]:
     yield decoder.decode(first).encode("utf-8", "replace")
     for data in plain:
         yield decoder.decode(data).encode("utf-8", "replace")
+
+
+def blocks(plain: Iterator[bytes], limit: int, size: int) -> Iterator[Block | Line]:
+    """The lines of a stream, many at a time: blocks of about `size` bytes, the first ones smaller, in order.
+
+    What is no whole line of at most `limit` bytes comes as `lines` has it. So does the `TailError` of `plain`.
+    """
+    plain = iter(plain)
+    now = min(size, FIRST_BLOCK)
+    data = bytearray(now + RAW_CHUNK + BEHIND)
+    have = offset = 0
+    tail = None
+    try:
+        for piece in plain:
+            if have + len(piece) + BEHIND > len(data):
+                data = data[:have] + bytes(max(2 * len(data), len(piece) + BEHIND) - have)
+            data[have : have + len(piece)] = piece
+            have += len(piece)
+            if have < now:
+                continue
+            now = min(size, 2 * now)
+            end = data.rfind(b"\n", 0, have) + 1
+            if end:
+                yield Block(offset, data, end)
+                data[: have - end] = data[end:have]
+                offset, have = offset + end, have - end
+            if have > limit:
+                break
+    except TailError as error:
+        tail = error
+    end = 0 if have > limit else data.rfind(b"\n", 0, have) + 1
+    if end:
+        yield Block(offset, data, end)
+    for line in lines(_then(bytes(data[end:have]), plain, tail), limit):
+        yield line._replace(offset=line.offset + offset + end)
+
+
+def _then(data: bytes, plain: Iterator[bytes], tail: TailError | None) -> Iterator[bytes]:
+    yield data
+    if tail:
+        raise tail
+    yield from plain
 
 
 def lines(plain: Iterator[bytes], limit: int, keep: int = 1024) -> Iterator[Line]:
