@@ -65,30 +65,40 @@ def shingle_sets(
     """
     if unit not in UNITS:
         raise ValueError(f"unit: expected one of {', '.join(UNITS)}, got {unit!r}")
-    sizes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    sizes, values = [np.zeros(0, np.int64)], []
     for offsets, data in text_buffers(texts):
+        # two bytes make a token at the least; what is not used of this is never touched
+        most = (offsets[-1] - offsets[0]) // (2 if unit == "tokens" else 1) + 2 * (len(offsets) - 1)
+        room, count = np.empty(most, np.uint64), 0
         for low, high in row_blocks(offsets, _BLOCK_CHARS):
-            block_sizes, block_values = _shingle_block(offsets, data, low, high, (n, unit, fold, salt))
+            block_sizes = _shingle_block(offsets, data, low, high, (n, unit, fold, salt), room[count:])
             sizes.append(block_sizes)
-            values.append(block_values)
+            count += int(block_sizes.sum())
+        values.append(room[:count])
     counts = np.concatenate(sizes)
-    return np.concatenate(([0], np.cumsum(counts))), values[1] if len(values) == 2 else np.concatenate(values)
+    return np.concatenate(([0], np.cumsum(counts))), values[0] if len(values) == 1 else _joined(values)
+
+
+def _joined(values: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([*values, np.zeros(0, np.uint64)])
 
 
 def _shingle_block(
-    offsets: np.ndarray, data: np.ndarray, low: int, high: int, kind: tuple[int, str, tuple[str, ...], int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Set sizes int64 (rows,) and values uint64 of the rows [low, high)."""
+    offsets: np.ndarray,
+    data: np.ndarray,
+    low: int,
+    high: int,
+    kind: tuple[int, str, tuple[str, ...], int],
+    values: np.ndarray,
+) -> np.ndarray:
+    """Set sizes int64 (rows,) of the rows [low, high); the sets go to `values` (uint64), one after another."""
     n, unit, fold, salt = kind
     table = folded_table(fold)
     sizes = np.empty(high - low, np.int64)
-    # two bytes make a token at the least; what is not used of this is never touched
-    room = np.empty((offsets[high] - offsets[low]) // (2 if unit == "tokens" else 1) + 2 * len(sizes), np.uint64)
     if unit == "tokens":
-        count = shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, *_ascii_draws(), sizes, room)
+        shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, *_ascii_draws(), sizes, values)
     else:
-        count = char_shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, sizes, room)
-    values = room[:count].copy()
+        char_shingle_rows(offsets, data, low, high, n, np.uint64(salt), table, sizes, values)
     untold = np.flatnonzero(sizes < 0)
     if len(untold):
         sizes[untold] = 1
@@ -96,7 +106,7 @@ def _shingle_block(
         for place, row in zip(places.tolist(), (untold + low).tolist()):
             text = data[offsets[row] : offsets[row + 1]].tobytes().decode()
             values[place] = _text_hash(text.translate(folding(fold))) ^ salt
-    return sizes, values
+    return sizes
 
 
 @cache

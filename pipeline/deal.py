@@ -70,8 +70,10 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 write_part(job, files, manifest, verdicts["split"].to_numpy(), attempt, index)
             for docs in _judged(job, files, manifest, verdicts):
                 removed = pc.less(docs["split"], 0)
-                _reject(rejects, with_cluster(docs.filter(removed)), account)
-                kept = docs.filter(pc.invert(removed))
+                kept = docs
+                if pc.any(removed).as_py():
+                    _reject(rejects, with_cluster(docs.filter(removed)), account)
+                    kept = docs.filter(pc.invert(removed))
                 kept = with_cluster(kept) if job.near["marks"] else kept
                 account["kept"] += len(kept)
                 for copy in repeated(job, kept, shape[:, 0]):
@@ -210,6 +212,9 @@ def _by_piece(kept: pa.Table, shape: np.ndarray) -> Iterator[tuple[list[int], pa
     # `places` finds the shard as position * parts >> 64, to 32 bits; the same with more of them finds the piece
     fine = ((kept["position"].to_numpy() >> np.uint64(32)) * (parts * pieces)) >> np.uint64(32)
     triples = np.stack([split, part, fine.astype(np.int64) - part * pieces.astype(np.int64)], axis=1)
+    if len(triples) and (triples == triples[0]).all():  # as it mostly is without shuffling
+        yield triples[0].tolist(), kept
+        return
     distinct, which = np.unique(triples, axis=0, return_inverse=True)
     for number, place in enumerate(distinct.tolist()):
         yield place, kept.filter(pa.array(which.reshape(-1) == number))
@@ -274,6 +279,8 @@ def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
 def _in_order(table: pa.Table) -> pa.Table:
     """Sorted by position; records that share source and id share a position, and are ordered by their content."""
     positions = table["_position"].to_numpy()
+    if (positions[1:] > positions[:-1]).all():
+        return table
     order = np.argsort(positions, kind="stable")
     again = np.flatnonzero(positions[order][1:] == positions[order][:-1])
     if len(again):

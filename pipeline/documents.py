@@ -139,7 +139,7 @@ class DocumentFiles:
         sketch = self.part["minhash"]
         offsets, values = document_sets(table["text"], table["lang"], sketch["shingle"])
         rows, hashes = sketched(offsets, values, sketch)
-        self._shingles_file.write(values.astype("<u8").tobytes())
+        self._shingles_file.write(np.ascontiguousarray(values, "<u8").data)
         ends = self.shingles + offsets[1:]
         self.shingles = int(ends[-1])
         table = set_column(table, "shingle_end", pa.array(ends, pa.int64()))
