@@ -32,7 +32,7 @@ def key_hashes(table: pa.Table, by: list[str], normalize: bool) -> tuple[np.ndar
 
     `normalize`: URLs in their canonical form (`dedup.urls`), other values in lower case with single spaces.
     """
-    columns = [_values(table, name, normalize) for name in by]
+    columns = [column_values(table, name, normalize) for name in by]
     hashes = np.zeros((len(table), 2), np.uint64)
     has = np.ones(len(table), bool)
     for row, values in enumerate(zip(*columns)):
@@ -45,7 +45,8 @@ def key_hashes(table: pa.Table, by: list[str], normalize: bool) -> tuple[np.ndar
     return hashes, has
 
 
-def _values(table: pa.Table, name: str, normalize: bool) -> list[str | None]:
+def column_values(table: pa.Table, name: str, normalize: bool = False) -> list[str | None]:
+    """A column, or a field of the metadata (`metadata.a.b`), as text."""
     if name.startswith("metadata."):
         values = _fields(table["metadata"], name.split(".")[1:])
     elif name == "url" and normalize:

@@ -26,15 +26,19 @@ from pipeline.near import write_table
 from pipeline.older import STAGE, compared
 from pipeline.partitions import write_marks
 from pipeline.sets import Documents
-from pipeline.stage_files import DOC_BITS, Files, manifests, opened
+from pipeline.split_columns import ACROSS, STEP
+from pipeline.split_report import add_strata
+from pipeline.stage_files import Files, manifests, opened
+from pipeline.standing import Standing
+from pipeline.units import of_task
 
 EXACT, NEAR = 1, 2
-KEY = 2  # why of the n-th key (from 1) is KEY + n
+KEY = 2  # why of the n-th key (from 1) is KEY + n; what leaks across time comes last
 
 VERDICTS = pa.schema(
     [
         ("split", pa.int16()),  # number of the split in the recipe's order, -1 if removed
-        ("why", pa.uint8()),  # 0 kept, EXACT, NEAR or KEY + the number of the key
+        ("why", pa.uint8()),  # number in `why_words`: 0 kept, EXACT, NEAR, KEY + the number of the key, last the split
         ("similarity", pa.float64()),
         ("cluster0", pa.uint64()),
         ("cluster1", pa.uint64()),
@@ -50,19 +54,20 @@ def assign(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     group, this_round = task["index"], task["round"]
     members = groups(compared(job))[group]
     prefix = f".work/assign-{this_round}/{group:06d}"
-    counts: dict[str, Any] = {"rejected": {}, "tasks": [], "sources": {}}
+    counts: dict[str, Any] = {"rejected": {}, "tasks": [], "sources": {}, "strata": {}}
     heldout: list[np.ndarray] = [np.empty(0, dtype=np.uint64)]
     with opened(job.output) as files:
         resolved = manifests(job.output, f"resolve-{this_round}")[0]
         decided = files.table(resolved, f"decisions-{group}")
+        standing = Standing(job, files, this_round)
         output = attempt.create("verdicts", f"{prefix}.verdicts.arrow")
         with pa.ipc.new_file(output.temp, VERDICTS) as sink:
             for manifest in members:
                 if manifest["stage"] == STAGE:
                     heldout.append(_old_outside(manifest["index"], files.table(manifest, "features")))
                     continue
-                features = files.table(manifest, "features").select(["source", "key0", "key1", "bytes"])
-                verdicts = _verdicts(job, features, _of_task(decided, manifest["index"]))
+                features = files.table(manifest, "features").drop_columns(["bands"] if job.refine["minhash"] else [])
+                verdicts = _verdicts(job, features, of_task(decided, manifest["index"]), standing)
                 sink.write_batch(verdicts)
                 output.rows += len(verdicts)
                 _count(job, counts, features, verdicts)
@@ -73,14 +78,7 @@ def assign(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     return counts
 
 
-def _of_task(decided: pa.Table, index: int) -> pa.Table:
-    """Decisions are in order of document numbers: those of one task are neighbours."""
-    docs = decided["doc"].to_numpy()
-    low, high = np.searchsorted(docs, np.array([index, index + 1], np.uint64) << np.uint64(DOC_BITS))
-    return decided.slice(low, high - low)
-
-
-def _verdicts(job: Job, features: pa.Table, decided: pa.Table) -> pa.RecordBatch:
+def _verdicts(job: Job, features: pa.Table, decided: pa.Table, standing: Standing) -> pa.RecordBatch:
     """A row for each document of a task."""
     n, rows = len(features), rows_of(decided["doc"].to_numpy())
     key0, key1 = features["key0"].to_numpy().copy(), features["key1"].to_numpy().copy()
@@ -94,25 +92,11 @@ def _verdicts(job: Job, features: pa.Table, decided: pa.Table) -> pa.RecordBatch
         kind = decided["kind"].to_numpy()
         why[rows] = np.where(removed, np.where(kind > 0, KEY + kind, np.where(twin, EXACT, NEAR)), 0)
         similarity[rows] = decided["similarity"].to_numpy()
-    split = np.where(why > 0, -1, sides(job.publish, key0, key1)).astype(np.int16)
+    split, across = standing.of(features, key0, key1)
+    why[(why == 0) & across] = len(why_words(job)) - 1
+    split = np.where(why > 0, -1, split).astype(np.int16)
     columns = [split, why, pa.array(similarity, mask=(why == 0) | (why > KEY)), key0, key1, size]
     return pa.record_batch([pa.array(column) for column in columns], schema=VERDICTS)
-
-
-def sides(publish: dict[str, Any], key0: np.ndarray, key1: np.ndarray) -> np.ndarray:
-    """Split number of each document: by the hash of the smallest key in its cluster."""
-    drawn = mixed(key0 ^ (key1 << np.uint64(1)), 2 * publish["seed"])
-    bounds = np.cumsum(publish["shares"])[:-1]
-    share = (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
-    return np.searchsorted(bounds, share, side="right")
-
-
-def mixed(values: np.ndarray, seed: int) -> np.ndarray:
-    """uint64 -> uint64, one to one and well spread, another order for each seed (splitmix64's finaliser)."""
-    x = values ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & 0xFFFFFFFFFFFFFFFF)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def why_words(job: Job) -> list[tuple[str | None, str | None]]:
@@ -124,6 +108,7 @@ def why_words(job: Job) -> list[tuple[str | None, str | None]]:
         (names.get("exact", ""), "exact_duplicate"),
         (names.get("minhash", ""), "near_duplicate"),
         *keys,
+        (STEP, ACROSS),
     ]
 
 
@@ -141,8 +126,11 @@ def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.Re
     for kind in np.unique(why[why > 0]).tolist():
         step, reason = why_words(job)[kind]
         count_rejects(counts, str(step), [reason] * int((why == kind).sum()))
+    if "stratum" in features.schema.names:
+        add_strata(counts["strata"], features["stratum"], split, many)
+    lost_to_dedup = (why > 0) & (why < len(why_words(job)) - 1)
     names, codes = np.unique(features["source"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
-    docs, lost = np.bincount(codes, minlength=len(names)), np.bincount(codes[why > 0], minlength=len(names))
+    docs, lost = np.bincount(codes, minlength=len(names)), np.bincount(codes[lost_to_dedup], minlength=len(names))
     for name, n, gone in zip(names.tolist(), docs.tolist(), lost.tolist()):
         before = counts["sources"].get(name, [0, 0])
         counts["sources"][name] = [before[0] + n, before[1] + gone]
@@ -152,11 +140,10 @@ def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.Re
 
 
 def _outside(job: Job, index: int, verdicts: pa.RecordBatch) -> np.ndarray:
-    shares = job.publish["shares"]
-    if len(shares) == 1 or not job.refine["minhash"]:
+    if len(job.publish["splits"]) == 1 or not job.refine["minhash"]:
         return np.empty(0, dtype=np.uint64)
     split = verdicts["split"].to_numpy()
-    return numbers(index, 0, len(split))[(split >= 0) & (split != int(np.argmax(shares)))]
+    return numbers(index, 0, len(split))[(split >= 0) & (split != job.publish["main"])]
 
 
 def _old_outside(index: int, features: pa.Table) -> np.ndarray:

@@ -9,6 +9,7 @@ from pipeline import storage
 from pipeline.clusters import published_schema
 from pipeline.decontaminated import table_lines
 from pipeline.job import Job
+from pipeline.split_report import split_words, strata_table
 
 BINARY = ("megatron", "mds", "litdata", "nanotron")
 """Formats that `datasets` does not read."""
@@ -40,7 +41,8 @@ def card(job: Job, manifest: dict[str, Any]) -> str:
         f"{account['read']:,} documents were read, {account['kept']:,} are here, {account['rejected']:,} are in `rejected/` with the",
         f"reason, {account['quarantined']:,} could not be read (`quarantine/`).", "",
     ]  # fmt: skip
-    lines += _splits(manifest)
+    lines += [*_splits(manifest), *strata_table(manifest)]
+    lines += ["", *split_words(manifest)] if split_words(manifest) else []
     lines += ["", "| step | reason | documents |", "|---|---|---|"]
     lines += [
         f"| {step} | {reason} | {n:,} |"

@@ -20,11 +20,13 @@ from dedup.exact import text_hashes
 from dedup.join import HeldoutIndex
 from dedup.shingling import document_sets
 from pipeline import storage
+from pipeline.check_sides import relations, shared, wrong_times
 from pipeline.commit import sha256_of
 from pipeline.deal import read_part
 from pipeline.errors import RunError
 from pipeline.ledger import EARLIER
 from pipeline.run import corpus_manifest
+from pipeline.split_columns import ACROSS
 from pipeline.tasks import job_path
 from pipeline.tokenized import DOCUMENTS, FORMATS
 from pipeline.tokenized.indexes import documents as decoded_documents
@@ -50,6 +52,7 @@ class _Corpus:
     output: str
     manifest: dict[str, Any]
     ids: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     kept: Counter[str] = field(default_factory=Counter)
 
     def parts(self, split: str) -> Iterator[pa.Table]:
@@ -75,7 +78,7 @@ def check(output: str) -> list[Finding]:
     files = _files(corpus)
     if not files.ok:
         return [files]
-    return [files, _strays(corpus), _account(corpus), _partners(corpus), _leaks(corpus)]
+    return [files, _strays(corpus), _account(corpus), _partners(corpus), _leaks(corpus), *_sides(corpus)]
 
 
 def _files(corpus: _Corpus) -> Finding:
@@ -116,6 +119,7 @@ def _account(corpus: _Corpus) -> Finding:
         with storage.local_copy(storage.join(corpus.output, entry["path"])) as path:
             if entry["path"].startswith("rejected/"):
                 rejected += pq.ParquetFile(path).metadata.num_rows
+                corpus.late.update(_late(path))
             elif entry["path"].startswith("quarantine/"):
                 with open(path, "rb") as lines:
                     quarantined += sum(1 for line in lines if json.loads(line))
@@ -125,6 +129,11 @@ def _account(corpus: _Corpus) -> Finding:
     _compare(finding, "quarantined records", quarantined, account["quarantined"])
     _compare(finding, "kept + rejected + quarantined", kept + rejected + quarantined, account["read"])
     return finding
+
+
+def _late(path: str) -> list[str]:
+    """Documents that others were removed for, and that the split then dropped."""
+    return pq.read_table(path, columns=["id"], filters=[("reason", "=", ACROSS)], use_threads=False)["id"].to_pylist()
 
 
 def _compare(finding: Finding, what: str, found: int, told: int) -> None:
@@ -144,7 +153,7 @@ def _partners(corpus: _Corpus) -> Finding:
             )
         for row in table.filter(pa.compute.is_valid(table["duplicate_of"])).to_pylist():
             earlier = (row["detail"] or "").startswith(EARLIER)
-            if row["duplicate_of"] not in corpus.ids and not earlier:
+            if row["duplicate_of"] not in corpus.ids and row["duplicate_of"] not in corpus.late and not earlier:
                 finding.wrong.append(f"{row['id']} is said to duplicate {row['duplicate_of']}, which is not kept")
             elif row["similarity"] is None and row["reason"] != "near_duplicate":
                 continue  # equal by a key: the texts need not be alike
@@ -177,6 +186,29 @@ def _leaks(corpus: _Corpus) -> Finding:
                             f"{ids[a]} in {sides[a]} and {table['id'][b].as_py()} in {other}: similarity {s:.4f}"
                         )
     return finding
+
+
+def _sides(corpus: _Corpus) -> list[Finding]:
+    """What the split holds together, and the times of its sides."""
+    publish = json.loads(storage.read_bytes(job_path(corpus.output)))["job"]["publish"]
+    splits, more = list(corpus.manifest["splits"]), publish["split"]
+    if len(splits) < 2:
+        return []
+    looked_for = relations(more)
+    found = [
+        Finding(f"no {_plain(relation.name)} stands on two sides of the split", wrong)
+        for relation, wrong in zip(looked_for, shared(splits, corpus.parts, looked_for))
+    ]
+    if more["times"] and more["spanning"] == "drop":
+        timed = Finding("every document is of the time of its side")
+        for number, start, end in more["times"]:
+            timed.wrong += wrong_times(splits[number], corpus.parts(splits[number]), start, end)
+        found.append(timed)
+    return found
+
+
+def _plain(name: str) -> str:
+    return {"source and id": "document of one source and id", "url": "page"}.get(name, name)
 
 
 def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Table]]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from filters.step import set_column
 from pipeline import ledger
+from pipeline.groups import mixed
 from pipeline.job import Job
 
 
@@ -28,6 +29,8 @@ def published_schema(job: Job) -> pa.Schema:
         schema = schema.append(pa.field("cluster", pa.string()))
     if job.near["marks"] or job.near["upsample"]:
         schema = schema.append(pa.field("cluster_size", pa.int64()))
+    if job.publish["split"]["folds"]:
+        schema = schema.append(pa.field("fold", pa.int64()))
     return schema.append(pa.field("epoch", pa.int64())) if job.near["upsample"] else schema
 
 
@@ -36,8 +39,7 @@ def copies(job: Job, split: np.ndarray, cluster_size: np.ndarray) -> np.ndarray:
     table = job.near["upsample"]
     times = np.array([1, *(count for _, count in table)], dtype=np.int64)
     found = times[np.searchsorted([size for size, _ in table], cluster_size, side="right")] if table else 1
-    largest = int(np.argmax(job.publish["shares"]))
-    return np.where(split < 0, 0, np.where(split == largest, found, 1)).astype(np.int64)
+    return np.where(split < 0, 0, np.where(split == job.publish["main"], found, 1)).astype(np.int64)
 
 
 def with_cluster(table: pa.Table) -> pa.Table:
@@ -47,11 +49,17 @@ def with_cluster(table: pa.Table) -> pa.Table:
     return set_column(table, "cluster", pa.array(names, pa.string()))
 
 
+def with_fold(job: Job, table: pa.Table) -> pa.Table:
+    """With a column `fold`, the number of the fold that a document stands in, where the recipe asks for folds."""
+    if not job.publish["split"]["folds"]:
+        return table
+    fold = table["split"].to_numpy().astype(np.int64) - (len(job.publish["splits"]) - job.publish["split"]["folds"])
+    return set_column(table, "fold", pa.array(fold, pa.int64(), mask=fold < 0))
+
+
 def repeated(job: Job, table: pa.Table, parts: np.ndarray) -> Iterator[pa.Table]:
     """Rows as they are, then once more those that are written a second time, and so on, each time elsewhere. `table`
     has split, position and part; `parts`: output shards of each split, uint64."""
-    from pipeline.assign import mixed
-
     if not job.near["upsample"]:
         yield table
         return

@@ -29,11 +29,11 @@ import zstandard
 
 from filters.step import set_column
 from pipeline import ledger
-from pipeline.assign import mixed, why_words
-from pipeline.clusters import published_schema, repeated, with_cluster
+from pipeline.assign import why_words
+from pipeline.clusters import published_schema, repeated, with_cluster, with_fold
 from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents, text_stages
-from pipeline.groups import group_starts, groups
+from pipeline.groups import group_starts, groups, mixed
 from pipeline.job import Job
 from pipeline.older import compared, write_part
 from pipeline.plan import final_splits
@@ -75,6 +75,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                     _reject(rejects, with_cluster(docs.filter(removed)), account)
                     kept = docs.filter(pc.invert(removed))
                 kept = with_cluster(kept) if job.near["marks"] else kept
+                kept = with_fold(job, kept)
                 account["kept"] += len(kept)
                 for copy in repeated(job, kept, shape[:, 0]):
                     dealt.rows += len(copy)

@@ -27,6 +27,7 @@ from filters.step import set_column
 from pipeline import ledger
 from pipeline.commit import Attempt, Output
 from pipeline.job import Job
+from pipeline.split_columns import split_fields, with_split
 from pipeline.stage_files import manifests
 from pipeline.steps import RowStep, measures
 from pipeline.tables import SteadyWriter, conform
@@ -56,6 +57,7 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
     fields += [("chars", pa.int64()), ("bytes", pa.int64())]
     fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
     fields += [(f"by{n}.{half}", pa.uint64()) for n in range(1, len(refine["keys"]) + 1) for half in (0, 1)]
+    fields += split_fields(refine["split"])
     if refine["minhash"]:
         fields += [("shingle_end", pa.int64()), ("bands", pa.list_(pa.uint64()))]
     return pa.schema(fields)
@@ -131,6 +133,7 @@ class DocumentFiles:
             hashes, has = key_hashes(table, key["by"], key["normalize"])
             for half in (0, 1):
                 table = set_column(table, f"by{number}.{half}", pa.array(hashes[:, half], pa.uint64(), mask=~has))
+        table = with_split(table, self.part["split"])
         if self.part["minhash"]:
             table = self._sketched(table)
         return conform(table, self._schema)

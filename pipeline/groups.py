@@ -51,10 +51,15 @@ def rows_of(docs: np.ndarray) -> np.ndarray:
 def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     """How many match tasks there are: a power of two, from the number of documents alone."""
     docs, shingles = (sum(output_rows(manifest, name) for manifest in refined) for name in ("docs", "shingles"))
-    sketch, rows = job.refine["minhash"], (2 + len(job.refine["keys"])) * docs
+    sketch, rows = job.refine["minhash"], (2 + len(job.refine["keys"]) + has_pages(job)) * docs
     if sketch:
         rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
     return partition_count(rows, PARTITION_ROWS)
+
+
+def has_pages(job: Job) -> bool:
+    """Whether documents of one URL are held together in the split."""
+    return bool(job.refine["split"] and job.refine["split"]["urls"])
 
 
 def partition_count(rows: int, tiers: Tiers) -> int:
@@ -88,3 +93,11 @@ def group_starts(refined: list[dict[str, Any]]) -> np.ndarray:
     document."""
     first = [group[0]["index"] for group in groups(refined)]
     return np.array(first, dtype=np.uint64) << np.uint64(DOC_BITS)
+
+
+def mixed(values: np.ndarray, seed: int) -> np.ndarray:
+    """uint64 -> uint64, one to one and well spread, another order for each seed (splitmix64's finaliser)."""
+    x = values ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & 0xFFFFFFFFFFFFFFFF)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

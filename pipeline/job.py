@@ -25,7 +25,7 @@ from typing import Any
 import filters
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
-from pipeline import HOME, __version__, inputs, storage
+from pipeline import HOME, __version__, inputs, split_options, storage
 from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.lean import needs_all, start_lean
@@ -122,7 +122,17 @@ def code_version() -> str:
 def libraries() -> dict[str, str]:
     """Versions of the libraries that decide about bytes, those that are installed."""
     found = {}
-    for name in ("pyarrow", "ftfy", "resiliparse", "datatrove", "opencc", "py3langid", "orjson", "zstandard"):
+    for name in (
+        "pyarrow",
+        "ftfy",
+        "resiliparse",
+        "datatrove",
+        "opencc",
+        "py3langid",
+        "orjson",
+        "zstandard",
+        "tldextract",
+    ):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -135,6 +145,7 @@ def _refine_part(
     recipe: Recipe, steps: Steps, modules: list[dict[str, str]], tokens: dict[str, Any] | None
 ) -> dict[str, Any]:
     signals = recipe.output.signals
+    split = split_options.of_documents(split_options.options(recipe.output.split))
     measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
     return {
@@ -150,6 +161,7 @@ def _refine_part(
         "rejected_text": recipe.output.rejected_text,
         "minhash": _sketch(steps),
         "cuts": steps.cuts,
+        "split": split,
         "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
         # a run that counts no tokens here need not refine again for another tokenizer
         "tokenizer": tokens["tokenizer"]
@@ -194,8 +206,7 @@ def _publish_part(recipe: Recipe) -> dict[str, Any]:
     return {
         "format": output.format,
         "shard_size": output.shard_size,
-        "splits": list(output.split),
-        "shares": list(output.split.values()),
+        **split_options.options(output.split),
         "shuffle": output.shuffle,
         "seed": output.seed,
         "index": output.index,

@@ -20,10 +20,10 @@ from dedup.candidates import candidate_pairs, represent, twins
 from dedup.containment import contained_pairs
 from dedup.keys import key_pairs
 from pipeline.commit import Attempt
-from pipeline.groups import groups, numbers, partitions
+from pipeline.groups import groups, has_pages, numbers, partitions
 from pipeline.job import Job
 from pipeline.older import compared, first_number
-from pipeline.partitions import Dealer, dealt
+from pipeline.partitions import Dealer, dealt, write_marks
 from pipeline.policy import ranks
 from pipeline.sets import Documents
 from pipeline.stage_files import opened
@@ -31,6 +31,7 @@ from pipeline.stage_files import opened
 EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
 KEY_EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("kind", pa.uint8())])
 PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64())])
+TIES = pa.schema([("doc", pa.uint64()), ("name", pa.uint64())])
 
 BAND_ROWS = 4 << 20
 """Rows a band task sorts at a time (100 MB): a shard of any size takes no more."""
@@ -59,6 +60,10 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 if job.refine["minhash"]:
                     flat, sizes = batch["bands"].flatten().to_numpy(), batch["bands"].value_lengths().to_numpy()
                     dealers["bands"].write([flat, np.repeat(text[0], sizes), np.repeat(docs, sizes)])
+                if "page" in dealers and "page" in batch.schema.names:
+                    has = batch["page"].is_valid()
+                    page = _columns(batch.filter(has), "page")[0]
+                    dealers["page"].write([page, page, docs[has.to_numpy(False)]])
                 for name in _key_names(job):
                     if f"{name}.0" not in batch.schema.names:
                         continue  # an index of another corpus: made for texts
@@ -74,6 +79,8 @@ def kinds(job: Job) -> dict[str, pa.Schema]:
     found = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc")}
     if job.refine["minhash"]:
         found["bands"] = ("hash", "twin", "doc")
+    if has_pages(job):
+        found["page"] = ("page", "page_again", "doc")
     found |= {name: (f"{name}.0", f"{name}.1", "doc") for name in _key_names(job)}
     return {name: pa.schema([(column, pa.uint64()) for column in columns]) for name, columns in found.items()}
 
@@ -110,6 +117,9 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         if job.refine["keys"]:
             by_key = [partition(name) for name in _key_names(job)]
             touched.append(_match_keys(by_key, first_number(job), sets, attempt, prefix, counts))
+        if job.refine["split"]:
+            pages = partition("page") if has_pages(job) else None
+            counts["ties"] = _write_ties(job, attempt, f"{prefix}.ties.arrow", repeated, rows["keys"], pages)
         write_nodes(job, attempt, f"{prefix}.nodes.arrow", sets, touched)
     return counts
 
@@ -134,6 +144,26 @@ def _match_keys(
     counts["key_pairs"] = len(pairs)
     counts["uncompared"] += sum(left_out for _, left_out in found)
     return pairs
+
+
+def _write_ties(
+    job: Job, attempt: Attempt, path: str, repeated: np.ndarray, keys: list[np.ndarray], pages: list[np.ndarray] | None
+) -> int:
+    """Documents that share source and id, or a page, with the 64-bit name of what they share: these stand on one side of
+    the split (`pipeline.units`). Returns how many."""
+    docs = np.unique(repeated)
+    order = np.argsort(keys[2])
+    names = keys[0][order][np.searchsorted(keys[2], docs, sorter=order)]
+    if pages is not None:
+        page, _, of = pages
+        order = np.argsort(page, kind="stable")
+        page, of = page[order], of[order]
+        same = page[1:] == page[:-1]
+        several = np.append(same, False) | np.append(False, same)
+        docs, names = np.concatenate([docs, of[several[: len(of)]]]), np.concatenate([names, page[several[: len(of)]]])
+    order = np.lexsort((names, docs))
+    write_marks(attempt, path, TIES, [docs[order], names[order]], compared(job), "ties")
+    return len(docs)
 
 
 def _match_bands(

@@ -125,7 +125,7 @@ def index(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Features and shingles of the documents of some shards, as they are."""
     from pipeline.refine import records
 
-    part = {**job.refine, "criteria": [], "signals": []}
+    part = {**job.refine, "criteria": [], "signals": [], "split": None}
     prefix = f"part-{task['index']:05d}" if job.publish["index"] == "only" else f".work/index/{task['index']:06d}"
     sink = DocumentFiles(part, attempt, prefix, texts=False, heldout=True)
     rows = quarantined = 0
@@ -168,8 +168,7 @@ def write_part(
     shingles = frozen(files.uint64(manifest, "shingles"), np.uint64)
     copy_rows(shingles, frozen(offsets, np.int64), kept, values, frozen(ends, np.int64))
     table = set_column(features.take(pa.array(kept)), "shingle_end", pa.array(ends[1:]))
-    largest = int(np.argmax(job.publish["shares"]))
-    table = set_column(table, "heldout", pa.array(split[kept] != largest))
+    table = set_column(table, "heldout", pa.array(split[kept] != job.publish["main"]))
     schema = index_schema(job.refine)
     output = attempt.create("index_features", f"index/part-{number:05d}.features.arrow")
     output.rows = len(kept)
@@ -182,7 +181,7 @@ def write_part(
 
 def index_schema(refine: dict[str, Any]) -> pa.Schema:
     """Columns of an index's features."""
-    return features_schema({**refine, "criteria": []}).append(pa.field("heldout", pa.bool_()))
+    return features_schema({**refine, "criteria": [], "split": None}).append(pa.field("heldout", pa.bool_()))
 
 
 def write_index_manifest(folder: str, sketch: dict[str, Any], parts: list[list[dict[str, Any]]]) -> None:

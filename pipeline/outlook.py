@@ -16,7 +16,7 @@ from pipeline.job import Job
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
 
-LATER = ("band", "match", "resolve", "assign", "probe", "deal", "publish")
+LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publish")
 
 
 def outlook(job: Job) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The stages of a run and the tasks of each, from the job and what earlier stages found.
 
-    refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 -> assign-0 (-> probe-0 -> resolve-1 -> assign-1 ...) -> deal -> publish
+    refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 (-> sides-0) -> assign-0
+    (-> probe-0 -> resolve-1 (-> sides-1) -> assign-1 ...) -> deal -> publish
 
 A task's id is a hash of all that its result depends on: the stage, its place in it, the code, the part of the
 recipe it reads, and the bytes of its inputs (files by path, size and version; earlier stages by their manifests).
@@ -49,7 +50,7 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
         bodies = [{"shards": bundle} for bundle in bundles([s for e in job.older for s in e.get("shards", [])])]
     elif kind in CUT_STAGES:
         bodies = [{} for _ in range(cut_tasks(job, stage))]
-    elif kind == "resolve":
+    elif kind in ("resolve", "sides"):
         bodies = [{"round": this_round}]
     elif kind == "assign":
         bodies = [{"round": this_round} for _ in groups(compared(job))]

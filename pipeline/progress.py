@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from pipeline.split_report import split_words
+
 WHAT = {
     "refine": "reading and cleaning",
     "lines": "cutting repeated lines",
@@ -20,6 +22,7 @@ WHAT = {
     "index": "reading earlier corpora",
     "match": "comparing candidates",
     "resolve": "choosing survivors",
+    "sides": "joining groups",
     "assign": "dealing sides",
     "probe": "looking for leaks",
     "deal": "writing the ledger",
@@ -201,6 +204,7 @@ def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bo
         lines.append(
             f"{dedup['repeated_ids']:,} records repeat the source and id of another; they are told apart by their text."
         )
+    lines += split_words(manifest)
     for word, why in (("damaged", "read up to the damage"), ("quarantined", "not read")):
         lines += [f"{word} ({why}): {shard}: {error}" for shard, error in manifest["shards"][word].items()]
     return "\n".join(lines)

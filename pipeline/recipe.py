@@ -9,17 +9,17 @@ but the page itself: whether paths exist is asked later, by `pipeline.job`.
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from filters.registry import nearest
 from pipeline.errors import RecipeError
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source, override, parse
+from pipeline.split_options import Split
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -98,31 +98,12 @@ class Output(Model):
     ] = "jsonl.zst"
     pack: Pack | None = None
     shard_size: Bytes = 256 * 10**6
-    split: dict[str, float] = Field(default_factory=lambda: {"train": 1.0})
+    split: Split = Field(default_factory=lambda: Split.model_validate({"train": 1}))
     shuffle: bool = True
     seed: int = 0
     signals: Literal["all"] | list[str] = Field(default_factory=list)
     rejected_text: bool = False
     index: bool = False
-
-    @field_validator("split")
-    @classmethod
-    def _shares(cls, split: dict[str, float]) -> dict[str, float]:
-        for name, share in split.items():
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in (
-                "rejected",
-                "removed",
-                "quarantine",
-                "documents",
-            ):
-                raise ValueError(
-                    f"'{name}' cannot be a split's name (letters, digits and _; not rejected, removed, quarantine or documents)"
-                )
-            if not 0 < share <= 1:
-                raise ValueError(f"the share of '{name}' must lie above 0 and not above 1")
-        if not split or not math.isclose(sum(split.values()), 1.0, abs_tol=1e-9):
-            raise ValueError(f"the shares must add up to 1; these add up to {sum(split.values()):g}")
-        return split
 
 
 class Run(Model):
@@ -205,7 +186,7 @@ def _written_path(loc: KeyPath, single_input: bool) -> KeyPath:
     path = [
         part
         for part in loc
-        if not (isinstance(part, str) and ("[" in part or part in ("literal", "str", "float", "int")))
+        if not (isinstance(part, str) and ("[" in part or part in ("literal", "str", "float", "int", "sides")))
     ]
     if single_input and path[:1] == ["input"] and len(path) > 1 and path[1] == 0:
         del path[1]

@@ -36,6 +36,8 @@ from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Batch, Columns, Options, read
+from pipeline.split_columns import STEP as SPLIT_STEP
+from pipeline.split_columns import timed
 from pipeline.steps import RowStep
 from pipeline.tables import SteadyWriter, conform
 
@@ -223,7 +225,9 @@ def _built(refine_json: str) -> list[Named]:
         Named(step["name"], build(RowStep(**step), record), _edits(step), step["kind"] == "rules")
         for step in part["steps"]
     ]
-    return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False)]
+    split = part["split"]
+    last = [Named(SPLIT_STEP, timed(split), False)] if split and split["times"] else []
+    return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False), *last]
 
 
 def _edits(step: dict[str, Any]) -> bool:

@@ -24,8 +24,11 @@ from pipeline.lease import Lease
 from pipeline.older import write_index_manifest
 from pipeline.plan import final_splits, stage_tasks
 from pipeline.recipe import Run
+from pipeline.sides import check_columns
+from pipeline.split_report import split_summary
 from pipeline.stage_files import manifests, stage_path
 from pipeline.tasks import job_path
+from pipeline.units import needed
 
 NEVER_SKIPPED = ("refine",)
 """Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
@@ -214,7 +217,11 @@ class _Driver:
         found, number = [refined, matched], 0
         while True:
             resolved = self.stage(f"resolve-{number}", found)
-            assigned = self.stage(f"assign-{number}", [refined, resolved])
+            decided = [refined, resolved]
+            if needed(self.job):
+                decided.append(self.stage(f"sides-{number}", [*found, resolved]))
+                check_columns(self.job, number)
+            assigned = self.stage(f"assign-{number}", decided)
             if not sum(m["counts"]["heldout"] for m in manifests(self.job.output, f"assign-{number}")):
                 break
             found = [*found, self.stage(f"probe-{number}", [refined, assigned])]
@@ -346,6 +353,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
         "splits": {name: found["rows"] for name, found in splits.items()}, **({"copies": copies} if job.near["upsample"] else {}),
+        **({"split": told} if (told := split_summary(job, final_round, splits)) else {}),
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
@@ -395,6 +403,6 @@ def _sweep_stages(output: str) -> None:
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):
-        for kind in ("resolve", "assign", "probe"):
+        for kind in ("resolve", "sides", "assign", "probe"):
             storage.delete_tree(storage.join(output, ".work", f"{kind}-{number}"))
         number += 1

@@ -58,6 +58,8 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         return _mapping(node, path, source)
     if isinstance(node, yaml.SequenceNode):
         return [_value(child, (*path, i), source) for i, child in enumerate(node.value)]
+    if node.tag == "tag:yaml.org,2002:timestamp":
+        return node.value  # a date stays the text it is: a recipe is JSON, too
     loader = yaml.SafeLoader("")
     return loader.construct_object(node)
 

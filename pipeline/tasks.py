@@ -27,6 +27,7 @@ from pipeline.older import index
 from pipeline.probe import probe
 from pipeline.refine import refine
 from pipeline.resolve import resolve
+from pipeline.sides import sides
 
 Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
 
@@ -38,6 +39,7 @@ STAGES: dict[str, Stage] = {
     "band": near.band,
     "match": near.match,
     "resolve": resolve,
+    "sides": sides,
     "assign": assign,
     "probe": probe,
     "deal": deal,

@@ -1,0 +1,145 @@
+"""What a run tells of its split: sides asked for and come to, the largest unit, strata and rare ones.
+
+{"asked": {"train": 0.9, "test": 0.1}, "by": ["domain"], "documents": 90210,
+ "largest": [{"documents": 31200, "share": 0.3459, "groups": 412, "one": "doc-17"}], "strata": {...}, "rare": [...]}
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.job import Job
+from pipeline.stage_files import manifests
+from pipeline.units import needed
+
+RARE = 10
+"""Documents of a stratum in one side; fewer say little of it."""
+
+LARGE = 0.01
+"""Share of all documents from which on a unit is worth a line at the end."""
+
+OFF = 0.01
+"""A side that is so far from its share is told of, and a stratum of COUNTED documents or more."""
+
+COUNTED = 1000
+
+SHOWN = 3
+
+
+def add_strata(total: dict[str, list[int]], strata: pa.ChunkedArray, split: Any, many: int) -> None:
+    """Adds the kept documents of each stratum in each split to `total`."""
+    coded = pc.dictionary_encode(strata.combine_chunks())
+    names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+    kept = split >= 0
+    for code, side in zip(codes[kept].tolist(), split[kept].tolist()):
+        total.setdefault(names[code], [0] * many)[side] += 1
+
+
+def split_summary(job: Job, final_round: int, splits: dict[str, Any]) -> dict[str, Any]:
+    """The manifest's `split`; empty where the recipe asks for shares alone."""
+    more = job.publish["split"]
+    asked = {key: more[key] for key in ("by", "stratify", "folds", "counts", "times") if more[key]}
+    if not asked or not needed(job):
+        return {}
+    counts = manifests(job.output, f"sides-{final_round}")[0]["counts"]
+    documents = sum(found["rows"] for found in splits.values())
+    told: dict[str, Any] = {"asked": _asked(job), "by": ["cluster", *more["by"]]}
+    told["largest"] = [
+        {**unit, "share": round(unit["documents"] / max(documents, 1), 4)} for unit in counts.get("largest", [])
+    ]
+    if any(counts.get("missing", [])):
+        names = [job.publish["splits"][number] for number, _ in more["counts"]]
+        told["missing"] = {name: left for name, left in zip(names, counts["missing"]) if left}
+    if more["stratify"]:
+        told |= _strata(job, final_round)
+    return told
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    more, names = job.publish["split"], job.publish["splits"]
+    asked: dict[str, Any] = {name: share for name, share in zip(names, job.publish["shares"]) if share}
+    asked |= {names[number]: f"{count} documents" for number, count in more["counts"]}
+    return asked | {names[number]: "by time" for number, *_ in more["times"]}
+
+
+def _strata(job: Job, final_round: int) -> dict[str, Any]:
+    """Documents of each stratum in each split, those that are few, and those whose shares are off."""
+    many, names = len(job.publish["splits"]), job.publish["splits"]
+    total: dict[str, list[int]] = {}
+    for manifest in manifests(job.output, f"assign-{final_round}"):
+        for stratum, counts in manifest["counts"]["strata"].items():
+            before = total.setdefault(stratum, [0] * many)
+            total[stratum] = [a + b for a, b in zip(before, counts)]
+    strata, rare, off = {}, [], []
+    for stratum, counts in sorted(total.items()):
+        named = _named(job, stratum)
+        strata[named] = dict(zip(names, counts))
+        dealt = sum(count for count, share in zip(counts, job.publish["shares"]) if share)
+        for name, count, share in zip(names, counts, job.publish["shares"]):
+            if share and count < RARE:
+                rare.append({"stratum": named, "split": name, "documents": count})
+            if share and dealt >= COUNTED and abs(count / dealt - share) > OFF:
+                off.append({"stratum": named, "split": name, "asked": share, "share": round(count / dealt, 4)})
+    return {"strata": strata, "rare": rare, "off": off}
+
+
+def _named(job: Job, stratum: str) -> str:
+    """'["en", null]' -> 'lang=en, label=none'."""
+    columns = [name.removeprefix("metadata.") for name in job.publish["split"]["stratify"]]
+    values = json.loads(stratum)
+    return ", ".join(f"{column}={'none' if value is None else value}" for column, value in zip(columns, values))
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+
+def split_words(manifest: dict[str, Any]) -> list[str]:
+    """Lines for the end of a run and the card: what is large, missing, off or rare. Empty where all is as asked."""
+    told = manifest.get("split")
+    if not told:
+        return []
+    lines = [_large(unit) for unit in told["largest"][:1] if unit["share"] >= LARGE and unit["groups"] > 1]
+    for name, left in told.get("missing", {}).items():
+        lines.append(f"{name} is {left:,} documents short of {told['asked'][name]}: nothing that is left fits.")
+    dealt = sum(manifest["splits"][name] for name, side in told["asked"].items() if isinstance(side, float))
+    for name, side in told["asked"].items():
+        if isinstance(side, float) and abs(manifest["splits"][name] / max(dealt, 1) - side) > OFF:
+            lines.append(
+                f"{name} has {manifest['splits'][name] / max(dealt, 1):.1%} of the documents; {side:.1%} were asked for."
+            )
+    lines += [
+        f"{one['stratum']} has {one['share']:.1%} in {one['split']}; {one['asked']:.1%} were asked for."
+        for one in told.get("off", [])[:SHOWN]
+    ]
+    if told.get("rare"):
+        few = "; ".join(f"{one['stratum']}: {one['documents']} in {one['split']}" for one in told["rare"][:SHOWN])
+        strata = len({one["stratum"] for one in told["rare"]})
+        lines.append(
+            f"{strata:,} of {len(told['strata']):,} strata have fewer than {RARE} documents in a side ({few})."
+        )
+    return lines
+
+
+def _large(unit: dict[str, Any]) -> str:
+    return (
+        f"{unit['documents']:,} documents ({unit['share']:.1%}) hang together through {unit['groups']:,} groups and clusters and share a side, "
+        f"{unit['one']} for one."
+    )
+
+
+def strata_table(manifest: dict[str, Any]) -> list[str]:
+    """The card's table of strata, the largest first."""
+    strata = manifest.get("split", {}).get("strata")
+    if not strata:
+        return []
+    names = list(manifest["splits"])
+    rows = sorted(strata.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    lines = ["", f"| stratum | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
+    lines += [f"| {name} | {' | '.join(f'{counts[n]:,}' for n in names)} |" for name, counts in rows[:50]]
+    return lines + (
+        [f"| ... and {len(rows) - 50:,} more in manifest.json |{' |' * len(names)}"] if len(rows) > 50 else []
+    )
