@@ -27,6 +27,7 @@ from pipeline.errors import RunError
 from pipeline.ledger import EARLIER
 from pipeline.run import corpus_manifest
 from pipeline.split_columns import ACROSS
+from pipeline.split_options import Split, options
 from pipeline.tasks import job_path
 from pipeline.tokenized import DOCUMENTS, FORMATS
 from pipeline.tokenized.indexes import documents as decoded_documents
@@ -190,10 +191,10 @@ def _leaks(corpus: _Corpus) -> Finding:
 
 def _sides(corpus: _Corpus) -> list[Finding]:
     """What the split holds together, and the times of its sides."""
-    publish = json.loads(storage.read_bytes(job_path(corpus.output)))["job"]["publish"]
-    splits, more = list(corpus.manifest["splits"]), publish["split"]
+    splits = list(corpus.manifest["splits"])
     if len(splits) < 2:
         return []
+    more = options(Split.model_validate(corpus.manifest["recipe"]["output"]["split"]))["split"]
     looked_for = relations(more)
     found = [
         Finding(f"no {_plain(relation.name)} stands on two sides of the split", wrong)
