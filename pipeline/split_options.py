@@ -11,6 +11,7 @@ so are folds. `options` makes plain JSON of it, which travels with the job.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import re
@@ -30,8 +31,20 @@ COLUMNS = ("cluster", "domain", "host", "url", "source", "lang", "date", "id")
 _SIDE = "a side is a share (0.01, rest), a number of documents (1000, or 1000 documents), or a time ({before: 2024-01-01}, {after: ...}, both)"
 
 
+class _Stranger:
+    """The value of a key that is no side and looks like an option; shown as the value."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self._value = name, value
+
+    def __repr__(self) -> str:
+        return repr(self._value)
+
+
 def _side(given: Any) -> Any:
     """A float (share), an int (documents) or {"after": text, "before": text}."""
+    if isinstance(given, _Stranger):
+        raise ValueError(f"there is no option '{given.name}'{nearest(given.name, OPTIONS)}; {_SIDE}")
     if isinstance(given, dict) and given and set(given) <= {"before", "after"}:
         for word, date in given.items():
             if not isinstance(date, str) or moment(date) is None:
@@ -109,13 +122,13 @@ class Split(BaseModel):
     def _gathered(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             raise ValueError("expected names of sides with their shares, such as {train: 0.98, test: 0.02}")
-        sides = {name: side for name, side in given.items() if name not in OPTIONS}
+        sides = {name: _looked_at(name, side) for name, side in given.items() if name not in OPTIONS}
         return {"sides": sides, **{name: value for name, value in given.items() if name in OPTIONS}}
 
     @model_validator(mode="after")
     def _whole(self) -> Split:
-        for name, side in self.sides.items():
-            _check_name(name, side)
+        for name in self.sides:
+            _check_name(name)
         _check_shares(self)
         _check_times(self)
         if self.stratify and any(_is_count(side) for side in self.sides.values()):
@@ -126,18 +139,23 @@ class Split(BaseModel):
 OPTIONS = tuple(name for name in Split.model_fields if name != "sides")
 
 
+def _looked_at(name: str, side: Any) -> Any:
+    """The side, or a stranger where the name must have been meant for an option."""
+    told = isinstance(side, list) or (isinstance(side, str) and side != REST and " document" not in side)
+    # nearer than for a typing error in a known place: `train` and `holdout` are names, too
+    meant = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.75)
+    return _Stranger(name, side) if (told or _is_count(side)) and meant else side
+
+
 def _is_count(side: Any) -> bool:
-    return isinstance(side, int)
+    return isinstance(side, int) and not isinstance(side, bool)
 
 
 def _is_time(side: Any) -> bool:
     return isinstance(side, dict)
 
 
-def _check_name(name: str, side: Any) -> None:
-    close = nearest(name, OPTIONS)
-    if _is_count(side) and close:
-        raise ValueError(f"is '{name}' a side of {side} documents{close}? Give the side another name")
+def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in TAKEN:
         raise ValueError(f"'{name}' cannot be a split's name (letters, digits and _; not {', '.join(TAKEN)})")
 

@@ -13,6 +13,7 @@ from test_run import manifest, rejected
 from dedup.urls import canonical_url
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
+from pipeline.errors import RunError
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
 from pipeline.recipe import read
@@ -458,6 +459,57 @@ def test_the_same_bytes_however_it_is_done(tmp_path):
         for out in (first, other, again)
     ]
     assert names[0] == names[1] == names[2] and len(names[0]) == 5
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        "{folds: 3, dev: 40, by: author}",
+        "{train: 0.8, test: 0.2, stratify: [label, source], by: author}",
+        TIMES + ", by: author}",
+    ],
+)
+def test_parts_change_nothing(tmp_path, monkeypatch, split):
+    """Kept documents are sorted in parts; of 1,000 documents in 64 parts the same is decided as of one."""
+    records = [{**r, "label": f"l{len(r['id']) % 2}"} for r in dated_corpus(n=1000)]
+    whole = sides(mill(records, tmp_path / "a", split))
+    monkeypatch.setattr("pipeline.sides.PART_ROWS", 16)
+    assert sides(mill(records, tmp_path / "b", split)) == whole
+
+
+def test_a_column_that_nobody_has_is_told_before_anything_is_published(tmp_path):
+    records = dated_corpus(n=20)
+    for option in ("by: conversation", "stratify: [source, metadata.topic]"):
+        with pytest.raises(RunError, match=r"goes by 'metadata.(conversation|topic)', and none of 20 documents has it"):
+            mill(records, tmp_path / option[:2], f"{{train: 0.5, test: 0.5, {option}}}")
+        assert not (tmp_path / option[:2] / "out" / "train").exists()
+
+
+def test_strata_of_nearly_every_document_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.strata.MOST", 10)
+    with pytest.raises(RunError, match="makes more than 10 strata"):
+        mill(dated_corpus(n=20), tmp_path, "{train: 0.5, test: 0.5, stratify: id}")
+
+
+def test_copies_and_earlier_corpora(tmp_path):
+    """Copies of `upsample` stand in the main side, with groups too; a new corpus is compared with an old one."""
+    rng = np.random.default_rng(17)
+    base = [text(rng, 160) for _ in range(60)]
+    records = [{"id": f"{i}", "text": near(base[i % 60], rng), "author": f"a{i % 60 // 2}"} for i in range(120)]
+    split = "{train: 0.6, test: 0.4, by: author}"
+    out = mill(records, tmp_path / "a", split, "[dedup: {minhash: {upsample: {2: 3}}}]", more=", index: true")
+    told, found = manifest(out), sides(out)
+    assert told["splits"] == {
+        "train": 3 * sum(side == "train" for side in found.values()),
+        "test": sum(side == "test" for side in found.values()),
+    }
+    sound(out)
+    new = [
+        {"id": f"n{i}", "text": near(base[i], rng) if i < 30 else text(rng, 160), "author": f"b{i}"} for i in range(60)
+    ]
+    later = mill(new, tmp_path / "b", split, f"[dedup: {{minhash: {{against: ['{out}']}}}}]")
+    assert set(sides(later)) == {f"n{i}" for i in range(30, 60)}
+    sound(later)
 
 
 # --- planted leaks
