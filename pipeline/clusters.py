@@ -24,7 +24,7 @@ from pipeline.job import Job
 
 def published_schema(job: Job) -> pa.Schema:
     """Columns of a kept record."""
-    schema = ledger.kept_schema(job.refine["signals"])
+    schema = ledger.kept_schema(job.refine["signals"], job.refine["chat"])
     if job.near["marks"]:
         schema = schema.append(pa.field("cluster", pa.string()))
     if job.near["marks"] or job.near["upsample"]:

@@ -84,6 +84,11 @@ def _check_keys(entry: Input, formats: set[str], source: Source, number: int) ->
         raise RecipeError(
             f"{_place(source, number, 'unit')}: 'unit: {entry.unit}' means nothing for {', '.join(sorted(plain))} ({allowed})."
         )
+    pages = sorted(formats & {"warc", "wet", "arc", "text", "markdown", "html", "epub", "mediawiki"})
+    if entry.layout and pages:
+        raise RecipeError(
+            f"{_place(source, number, 'layout')}: 'layout' speaks of records with fields; {', '.join(pages)} has none."
+        )
     given = [key for key in SQL_KEYS if getattr(entry, key) is not None]
     if given and "sql" not in formats:
         raise RecipeError(

@@ -153,6 +153,7 @@ def _refine_part(
         "libraries": libraries(),
         "unicode": unicodedata.unidata_version,
         "inputs": [_columns(entry) for entry in recipe.input],
+        "chat": any(entry.layout for entry in recipe.input),
         "steps": [step.as_json() for step in steps.rows],
         "signals": asked,
         "record_all": signals == "all",

@@ -50,9 +50,11 @@ def signal_type(names: list[str]) -> pa.DataType:
     return pa.struct([(name, pa.float64()) for name in names])
 
 
-def kept_schema(signals: list[str]) -> pa.Schema:
-    """Columns of a kept record; `signals` is a struct column where the recipe asks for any."""
-    return KEPT.append(pa.field("signals", signal_type(signals))) if signals else KEPT
+def kept_schema(signals: list[str], chat: bool = False) -> pa.Schema:
+    """Columns of a kept record; `signals` is a struct column where the recipe asks for any, `conversation` there is where
+    it reads conversations (`chat`)."""
+    schema = KEPT.append(pa.field("conversation", pa.large_string())) if chat else KEPT
+    return schema.append(pa.field("signals", signal_type(signals))) if signals else schema
 
 
 def rejected_schema(signals: list[str], with_text: bool) -> pa.Schema:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from filters.registry import nearest
+from pipeline.chat.layouts import check_layout
 from pipeline.errors import RecipeError
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source, override, parse
@@ -69,6 +70,12 @@ class Input(Model):
     partition: str | None = None
     partitions: int | None = Field(default=None, ge=1)
     base_url: str | None = None
+    layout: str | dict[str, str] | None = None
+
+    @field_validator("layout")
+    @classmethod
+    def _layout(cls, layout: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        return check_layout(layout)
 
 
 class Tokens(Model):

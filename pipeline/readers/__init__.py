@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from filters.registry import nearest
 from pipeline import storage
+from pipeline.chat.reader import LayoutReader
 from pipeline.errors import InputError
 from pipeline.readers import ranges
 from pipeline.readers.rows import Batch, Columns, Options, Rows
@@ -100,6 +101,7 @@ def read(
         raise InputError(f"{path}: unknown format {format!r}{nearest(format, FORMATS)} (known: {', '.join(FORMATS)})")
     rows = Rows(path, columns, default_source, batch_rows, batch_bytes)
     rows.options, rows.part = options or Options(), part
+    rows.chat = LayoutReader(rows.options.layout) if rows.options.layout else None
     if format == "sql":
         yield from _whole(reader("sql.read")(path, rows), rows, lambda: 0)
     elif format in FILES:

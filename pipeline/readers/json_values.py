@@ -280,7 +280,7 @@ class _Values:
     def _object(self) -> Iterator[Batch]:
         """The object that begins here: an envelope whose list is read as it comes, or a value held whole."""
         cursor, rows = self._cursor, self._rows
-        span = cursor.value(rows.columns.html or rows.columns.text)
+        span = cursor.value(rows.main)
         if span.list_at is not None:
             cursor.at += span.list_at
             while True:
@@ -326,7 +326,7 @@ def _inner_records(data: bytes, rows: Rows) -> list[dict[str, Any]] | None:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
-    if rows.columns.text in value or (rows.columns.html and rows.columns.html in value):
+    if rows.is_record(value):
         return None
     lists = [inner for inner in value.values() if type(inner) is list and inner and all(type(x) is dict for x in inner)]
     return lists[0] if len(lists) == 1 else None

@@ -64,7 +64,10 @@ def _open(path: str, rows: Rows) -> pq.ParquetFile:
 
 def check(schema: pa.Schema, rows: Rows) -> None:
     """`InputError` if there is no column that the text could be in."""
-    wanted = rows.columns.html or rows.columns.text
+    if rows.chat:
+        rows.chat.check(schema.names, rows.path)
+        return
+    wanted = rows.main
     if wanted not in schema.names:
         raise InputError(
             f"{rows.path}: there is no column {wanted!r}{nearest(wanted, schema.names)} "

@@ -22,6 +22,9 @@ import orjson
 import pyarrow as pa
 
 from filters.step import DOCUMENT
+from pipeline.chat.canonical import Misfit
+from pipeline.chat.reader import LayoutReader
+from pipeline.chat.reading import noted
 from pipeline.readers.streams import TailError, name_of
 
 DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
@@ -56,11 +59,13 @@ class Options:
     query: str | None = None
     table: str | None = None
     partition: str | None = None
+    layout: str | dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """table: DOCUMENT columns, `_record` int64, and for WARC `_status` int64 (the HTTP status, else null).
+    """table: DOCUMENT columns, `_record` int64, for WARC `_status` int64 (the HTTP status, else null), and where a layout
+    is read `conversation` (see `pipeline.chat`).
     quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
     lost. skipped: records that are no documents (WARC requests ...) by kind. consumed: bytes of the file, as
     stored, that have been read so far."""
@@ -80,6 +85,7 @@ class Rows:
         self.record = 0  # ordinal of the next record in the file
         self.with_status = False
         self.options = Options()
+        self.chat: LayoutReader | None = None  # what makes conversations of the records, if the recipe asks for that
         self.part: tuple[int, int] | None = None  # the range of the file's bytes whose records are read
         self.base: Callable[[], int] = int  # offset in the file of the first byte that the reader sees
         # The file's name only: a whole path would make the output depend on where the input lies
@@ -88,7 +94,9 @@ class Rows:
         self._clear()
 
     def _clear(self) -> None:
-        self._rows: dict[str, list[Any]] = {name: [] for name in (*DOCUMENT.names, "_record", "_status")}
+        self._rows: dict[str, list[Any]] = {
+            name: [] for name in (*DOCUMENT.names, "_record", "_status", "conversation")
+        }
         self._count = self._bytes = 0
         self._quarantined: list[dict[str, Any]] = []
         self._skipped: Counter[str] = Counter()
@@ -97,6 +105,9 @@ class Rows:
 
     def add(self, record: dict[str, Any], offset: int | None = None, raw: bytes | None = None) -> None:
         """One record of named fields: a row, or quarantined if there is no text in it."""
+        if self.chat:
+            self._add_conversations(self.chat, record, offset, raw)
+            return
         c = self.columns
         text = record.get(c.text)
         html = _page(record.get(c.html)) if c.html else None
@@ -110,13 +121,42 @@ class Rows:
             text=text if type(text) is str else None,
             html=html,
             content_type=_page_type(record.get(c.html)) if html is not None and c.html else None,
-            id=_plain(record.get(c.id)) if c.id else None,
-            source=_plain(record.get(c.source)) if c.source else None,
-            url=_plain(record.get(c.url)) if c.url else None,
-            date=_plain(record.get(c.date)) if c.date else None,
-            lang=_plain(record.get(c.lang)) if c.lang else None,
             metadata=metadata(rest) if rest else None,
+            **self._about(record),
         )
+
+    def _about(self, record: dict[str, Any]) -> dict[str, Any]:
+        """What the columns beside text and page get of a record."""
+        c = self.columns
+        return {
+            "id": _plain(record.get(c.id)) if c.id else None,
+            "source": _plain(record.get(c.source)) if c.source else None,
+            "url": _plain(record.get(c.url)) if c.url else None,
+            "date": _plain(record.get(c.date)) if c.date else None,
+            "lang": _plain(record.get(c.lang)) if c.lang else None,
+        }
+
+    def _add_conversations(
+        self, chat: LayoutReader, record: dict[str, Any], offset: int | None, raw: bytes | None
+    ) -> None:
+        """One record of a layout: a row for each of its conversations, or quarantined if it does not fit."""
+        try:
+            found, taken = chat.read(record)
+        except Misfit as misfit:
+            self.quarantine(str(misfit), str(record).encode("utf-8", "replace") if raw is None else raw, offset)
+            return
+        c = self.columns
+        taken |= {name for name in (c.id, c.source, c.url, c.date, c.lang) if name is not None}
+        rest = {k: v for k, v in record.items() if k not in taken and v is not None}
+        about, kept = self._about(record), metadata(rest) if rest else None
+        for number, each in enumerate(found):
+            if number and about["id"]:
+                each_about = {**about, "id": f"{about['id']}#{number + 1}"}
+            else:
+                each_about = about
+            note = noted(kept, chat.layout.name, each.note) if chat.layout else kept
+            self.append(text=each.text, conversation=each.conversation, metadata=note, **each_about)
+            self.record -= number + 1 < len(found)  # conversations of one record have its number
 
     def append(
         self,
@@ -129,10 +169,11 @@ class Rows:
         """One document whose columns are known. An id and a source are made up where there is none."""
         rows = self._rows
         source = values.get("source") or self.default_source
-        rows["id"].append(values.get("id") or made_id(source, text, html))
+        # two conversations of one text may differ in a call or a label
+        rows["id"].append(values.get("id") or made_id(source, values.get("conversation") or text, html))
         rows["text"].append(text)
         rows["source"].append(source)
-        for name in ("url", "date", "lang", "metadata", "content_type"):
+        for name in ("url", "date", "lang", "metadata", "content_type", "conversation"):
             rows[name].append(values.get(name))
         rows["html"].append(html)
         rows["_status"].append(status)
@@ -140,6 +181,7 @@ class Rows:
         self.record += 1
         self._count += 1
         self._bytes += len(text or "") + len(html or b"") + len(values.get("metadata") or "")
+        self._bytes += len(values.get("conversation") or "")
 
     def quarantine(self, error: str, raw: bytes = b"", offset: int | None = None, *, tail: bool = False) -> None:
         """One record that no document can be made of. A tail without any bytes of a record has no ordinal."""
@@ -188,9 +230,25 @@ class Rows:
         if self.with_status:
             arrays.append(pa.array(rows["_status"], pa.int64()))
             names.append("_status")
+        if self.chat:
+            arrays.append(pa.array(rows["conversation"], pa.large_string()))
+            names.append("conversation")
         batch = Batch(pa.table(arrays, names=names), self._quarantined, dict(self._skipped))
         self._clear()
         return batch
+
+    # ---- what a file must have
+
+    @property
+    def main(self) -> str:
+        """The field that makes a record of an object: that of its text, its page, or its layout."""
+        return self.chat.main if self.chat else self.columns.html or self.columns.text
+
+    def is_record(self, value: dict[str, Any]) -> bool:
+        """Is this object a record, and not an envelope around some?"""
+        if self.chat:
+            return self.chat.is_record(value)
+        return self.columns.text in value or bool(self.columns.html and self.columns.html in value)
 
     def _no_text(self, record: dict[str, Any]) -> str:
         names = ", ".join(sorted(map(str, record))[:20]) or "no fields"

@@ -98,7 +98,7 @@ def _quoted(name: str | None) -> str:
 
 
 def _check(path: str, names: list[str], entry: Any) -> None:
-    wanted = entry.html or entry.text
+    wanted = None if entry.layout else entry.html or entry.text
     for column, key in ((wanted, "text"), (entry.partition, "partition")):
         if column is not None and column not in names:
             raise InputError(

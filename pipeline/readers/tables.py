@@ -93,9 +93,11 @@ def _bad(rows: Rows, physical: _Physical, error: str) -> None:
 
 
 def _header(fields: list[str], rows: Rows) -> list[str]:
-    wanted = rows.columns.html or rows.columns.text
+    wanted = rows.main
     names = [name.strip().encode("utf-8", "replace").decode() for name in fields]
-    if wanted not in names:
+    if rows.chat:
+        rows.chat.check(names, rows.path)
+    elif wanted not in names:
         raise InputError(
             f"{rows.path}: the header has no column {wanted!r}{nearest(wanted, names)} "
             f"(it has {', '.join(names[:20])}). "
@@ -112,7 +114,7 @@ def _row(header: list[str], fields: list[str], rows: Rows, physical: _Physical) 
     else:
         first = physical.first
         # an empty field says nothing, except in the text column, where it is a document without text
-        record = {k: v for k, v in zip(header, fields) if v or k == rows.columns.text}
+        record = {k: v for k, v in zip(header, fields) if v or k == rows.columns.text or rows.chat}
         rows.add(record, first.offset if first else None, first.data if first else None)
 
 
