@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline import storage
-from pipeline.clusters import published_schema
+from pipeline.chat import snippets
+from pipeline.clusters import corpus_schema
 from pipeline.decontaminated import table_lines
 from pipeline.job import Job
 from pipeline.split_report import split_words, strata_table
@@ -19,7 +22,7 @@ TOKEN_FEATURES = {
     "documents": ["  - name: id", "    dtype: string", "  - name: input_ids", *_INTS],
     "packed": ["  - name: input_ids", *_INTS, "  - name: lengths", *_INTS],
 }
-TYPES = {"string": "string", "large_string": "string", "double": "float64", "int64": "int64"}
+TYPES = {"string": "string", "large_string": "string", "double": "float64", "int64": "int64", "bool": "bool"}
 
 
 def write_manifest(job: Job, manifest: dict[str, Any]) -> None:
@@ -49,10 +52,27 @@ def card(job: Job, manifest: dict[str, Any]) -> str:
         for step, reasons in manifest["rejected"].items()
         for reason, n in reasons.items()
     ]
+    lines += _training(job, manifest)
     lines += table_lines(manifest.get("decontamination", {}))
     lines += ["", "`metadata` holds, as JSON text, the fields of a record that have no column of their own.", ""]
     lines += ["Recipe:", "", "```json", json.dumps(manifest["recipe"], ensure_ascii=False, indent=1), "```", ""]
     return "\n".join(lines)
+
+
+def write_snippets(job: Job, manifest: dict[str, Any]) -> None:
+    """What trainers want beside conversations in a layout."""
+    if job.publish["layout"]:
+        for name, text in snippets.files(*_written(job, manifest)).items():
+            storage.write_bytes(storage.join(job.output, name), text.encode())
+
+
+def _training(job: Job, manifest: dict[str, Any]) -> list[str]:
+    return snippets.card_lines(*_written(job, manifest)) if job.publish["layout"] else []
+
+
+def _written(job: Job, manifest: dict[str, Any]) -> tuple[dict[str, str], pa.Schema, list[str], str]:
+    splits = [name for name, rows in manifest["splits"].items() if rows]
+    return job.publish["layout"], corpus_schema(job), splits, job.publish["format"]
 
 
 def _header(job: Job, manifest: dict[str, Any]) -> list[str]:
@@ -91,12 +111,21 @@ def _splits(manifest: dict[str, Any]) -> list[str]:
 def _features(job: Job) -> list[str]:
     if job.publish["format"] == "parquet-tokens":
         return TOKEN_FEATURES["packed" if job.publish["tokens"]["pack"] else "documents"]
-    lines = []
-    for column in published_schema(job):
-        if column.name == "signals":
-            lines.append("  - name: signals")
-            lines.append("    struct:")
-            lines += [f"    - name: {name}\n      dtype: float64" for name in job.refine["signals"]]
-        else:
-            lines += [f"  - name: {column.name}", f"    dtype: {TYPES[str(column.type)]}"]
-    return lines
+    return [line for column in corpus_schema(job) for line in _feature(column, "  ")]
+
+
+def _feature(column: pa.Field, indent: str) -> list[str]:
+    """A column as an item of a list of features."""
+    return [f"{indent}- name: {column.name}", *_type(column.type, indent + "  ")]
+
+
+def _type(kind: pa.DataType, indent: str) -> list[str]:
+    if pa.types.is_struct(kind):
+        return [f"{indent}struct:", *(line for field in kind for line in _feature(field, indent))]
+    if not pa.types.is_list(kind):
+        return [f"{indent}dtype: {TYPES[str(kind)]}"]
+    if pa.types.is_struct(kind.value_type):
+        return [f"{indent}list:", *(line for field in kind.value_type for line in _feature(field, indent))]
+    if pa.types.is_list(kind.value_type):
+        return [f"{indent}list:", *_type(kind.value_type, indent + "  ")]
+    return [f"{indent}list: {TYPES[str(kind.value_type)]}"]

@@ -20,11 +20,13 @@ from dedup.exact import text_hashes
 from dedup.join import HeldoutIndex
 from dedup.shingling import document_sets
 from pipeline import storage
+from pipeline.chat.tables_out import with_text
 from pipeline.check_sides import relations, shared, wrong_times
 from pipeline.commit import sha256_of
 from pipeline.deal import read_part
 from pipeline.errors import RunError
 from pipeline.ledger import EARLIER
+from pipeline.older import layout_of
 from pipeline.run import corpus_manifest
 from pipeline.split_columns import ACROSS
 from pipeline.split_options import Split, options
@@ -65,7 +67,8 @@ class _Corpus:
         for entry in self.manifest["files"]:
             if entry["path"].startswith(f"{split}/"):
                 with storage.local_copy(storage.join(self.output, entry["path"])) as path:
-                    yield from read_part(path, entry["path"].split(".", 1)[1])
+                    for table in read_part(path, entry["path"].split(".", 1)[1]):
+                        yield with_text(table, layout_of(self.manifest))
 
 
 def check(output: str) -> list[Finding]:

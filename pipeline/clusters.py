@@ -18,8 +18,10 @@ import pyarrow as pa
 
 from filters.step import set_column
 from pipeline import ledger
+from pipeline.chat.tables_out import shape_names, written_schema
 from pipeline.groups import mixed
 from pipeline.job import Job
+from pipeline.stage_files import manifests
 
 
 def published_schema(job: Job) -> pa.Schema:
@@ -32,6 +34,17 @@ def published_schema(job: Job) -> pa.Schema:
     if job.publish["split"]["folds"]:
         schema = schema.append(pa.field("fold", pa.int64()))
     return schema.append(pa.field("epoch", pa.int64())) if job.near["upsample"] else schema
+
+
+def corpus_schema(job: Job) -> pa.Schema:
+    """Columns of what is written: those of `published_schema`, or of a layout with what its conversations need."""
+    layout = job.publish["layout"]
+    if layout is None:
+        return published_schema(job)
+    bits = 0
+    for manifest in manifests(job.output, "refine"):
+        bits |= manifest["counts"]["shape"]
+    return written_schema(published_schema(job), layout, shape_names(bits))
 
 
 def copies(job: Job, split: np.ndarray, cluster_size: np.ndarray) -> np.ndarray:

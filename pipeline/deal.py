@@ -30,7 +30,8 @@ import zstandard
 from filters.step import set_column
 from pipeline import ledger
 from pipeline.assign import why_words
-from pipeline.clusters import published_schema, repeated, with_cluster, with_fold
+from pipeline.chat.tables_out import written_rows
+from pipeline.clusters import corpus_schema, published_schema, repeated, with_cluster, with_fold
 from pipeline.commit import Attempt
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.groups import group_starts, groups, mixed
@@ -250,7 +251,16 @@ def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 counts["tokens"]["tokens"] += count_tokens(tokens, table)
             yield table
 
-    WRITERS[kind](counted(), output.temp, published_schema(job))
+    layout = job.publish["layout"]
+    if layout is None:
+        WRITERS[kind](counted(), output.temp, published_schema(job))
+    elif kind == "parquet":
+        schema = corpus_schema(job)
+        tables = (pa.Table.from_pylist(list(written_rows(t, schema, layout)), schema) for t in counted())
+        WRITERS[kind](tables, output.temp, schema)
+    else:
+        schema = corpus_schema(job)
+        write_rows(SINKS[kind], (row for t in counted() for row in written_rows(t, schema, layout)), output.temp)
     output.rows = counts["rows"]
     return counts
 
@@ -298,12 +308,17 @@ Writer = Callable[[Iterator[pa.Table], str, pa.Schema], None]
 
 def _write_jsonl(open_sink: Callable[[str], Any]) -> Writer:
     def write(tables: Iterator[pa.Table], path: str, schema: pa.Schema) -> None:
-        with open_sink(path) as sink:
-            for batch in (batch for table in tables for batch in table.to_batches(max_chunksize=1024)):
-                for row in batch.to_pylist():
-                    sink.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        batches = (batch for table in tables for batch in table.to_batches(max_chunksize=1024))
+        write_rows(open_sink, (row for batch in batches for row in batch.to_pylist()), path)
 
     return write
+
+
+def write_rows(open_sink: Callable[[str], Any], rows: Iterator[dict[str, Any]], path: str) -> None:
+    """JSON Lines."""
+    with open_sink(path) as sink:
+        for row in rows:
+            sink.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 @contextmanager
@@ -330,18 +345,14 @@ def _gzip(path: str) -> Iterator[gzip.GzipFile]:
 
 
 def _write_parquet(tables: Iterator[pa.Table], path: str, schema: pa.Schema) -> None:
-    writer = SteadyWriter(path, schema, weigh="text")
+    writer = SteadyWriter(path, schema, weigh="text" if "text" in schema.names else None)
     for table in tables:
         writer.write(table)
     writer.close()
 
 
-WRITERS: dict[str, Writer] = {
-    "jsonl": _write_jsonl(_plain),
-    "jsonl.gz": _write_jsonl(_gzip),
-    "jsonl.zst": _write_jsonl(_zstd),
-    "parquet": _write_parquet,
-}
+SINKS: dict[str, Callable[[str], Any]] = {"jsonl": _plain, "jsonl.gz": _gzip, "jsonl.zst": _zstd}
+WRITERS: dict[str, Writer] = {**{kind: _write_jsonl(sink) for kind, sink in SINKS.items()}, "parquet": _write_parquet}
 
 
 def read_part(path: str, kind: str) -> Iterator[pa.Table]:

@@ -26,6 +26,7 @@ import filters
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, split_options, storage
+from pipeline.chat.options import check_chat, output_layout
 from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.lean import needs_all, start_lean
@@ -82,6 +83,7 @@ def resolve(recipe: Recipe, source: Source) -> Job:
     modules = [load_user_module(read_user_module(name, source, i)) for i, name in enumerate(recipe.uses)]
     steps = parse_steps(recipe.steps, source)
     _check_output(recipe, source)
+    check_chat(recipe, steps, source)
     _check_signals(recipe, steps, source)
     tokens = token_options(recipe, source)
     shards = inputs.shards(recipe, source)
@@ -154,6 +156,7 @@ def _refine_part(
         "unicode": unicodedata.unidata_version,
         "inputs": [_columns(entry) for entry in recipe.input],
         "chat": any(entry.layout for entry in recipe.input),
+        "layout": output_layout(recipe),
         "steps": [step.as_json() for step in steps.rows],
         "signals": asked,
         "record_all": signals == "all",
@@ -206,6 +209,7 @@ def _publish_part(recipe: Recipe) -> dict[str, Any]:
     output = recipe.output
     return {
         "format": output.format,
+        "layout": output_layout(recipe),
         "shard_size": output.shard_size,
         **split_options.options(output.split),
         "shuffle": output.shuffle,

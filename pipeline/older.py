@@ -86,6 +86,12 @@ def find_older(path: str, number: int, sketch: dict[str, Any]) -> dict[str, Any]
     )
 
 
+def layout_of(manifest: dict[str, Any]) -> str | None:
+    """The layout that a corpus was written in; None where its records have their text in a column of its own."""
+    name: str | None = manifest["recipe"]["output"].get("layout")
+    return None if name == "text" else name
+
+
 def _check_sketch(path: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     differing = [key for key in dict.fromkeys([*theirs, *ours]) if theirs.get(key) != ours.get(key)]
     if differing:
@@ -98,6 +104,7 @@ def _check_sketch(path: str, theirs: dict[str, Any], ours: dict[str, Any]) -> No
 
 def _shards(path: str, number: int, manifest: dict[str, Any]) -> list[dict[str, Any]]:
     largest = max(manifest["splits"], key=lambda name: manifest["splits"][name])
+    layout = layout_of(manifest)
     shards = []
     for file in manifest["files"]:
         split = file["path"].split("/")[0]
@@ -113,6 +120,7 @@ def _shards(path: str, number: int, manifest: dict[str, Any]) -> list[dict[str, 
                     "input": number,
                     "format": kind,
                     "heldout": split != largest,
+                    **({"layout": layout} if layout else {}),
                 }
             )
     return shards

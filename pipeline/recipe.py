@@ -111,6 +111,21 @@ class Output(Model):
     signals: Literal["all"] | list[str] = Field(default_factory=list)
     rejected_text: bool = False
     index: bool = False
+    layout: (
+        Literal[
+            "messages",
+            "alpaca",
+            "sharegpt",
+            "prompt_completion",
+            "question_answer",
+            "self_instruct",
+            "preference",
+            "kto",
+            "text",
+        ]
+        | None
+    ) = None
+    turns: Literal["messages", "sharegpt", "text"] | None = None
 
 
 class Run(Model):

@@ -31,6 +31,7 @@ from filters.texts import Views
 from filters.tokens import use as use_tokenizer
 from pipeline import decontaminated, ledger, storage
 from pipeline.build import build
+from pipeline.chat.tables_out import SHAPE, fitting
 from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
@@ -63,6 +64,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "bytes": 0,
         "skipped": {},
         "contaminated": {},
+        "shape": 0,
     }
     steps = build_steps(job)
     for shard in task["shards"]:
@@ -127,6 +129,10 @@ def _refine_batch(
     for name, outcome in apply(steps, table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
+            if part["layout"]:
+                counts["shape"] |= (
+                    int(np.bitwise_or.reduce(outcome[SHAPE].to_numpy(), initial=0)) if len(outcome) else 0
+                )
             decontaminated.tally(part["steps"], counts["contaminated"], outcome)
             writers.keep(outcome if part["cuts"] else measure_rest(part, outcome), shard)
         elif name.startswith("edited:"):
@@ -179,7 +185,7 @@ def batches(job: Job, shard: dict[str, Any]) -> Iterator[tuple[pa.Table, list[di
 
 def records(job: Job, shard: dict[str, Any], ours: bool = False) -> Iterator[Batch]:
     """What the readers find in one shard. `ours`: it was written by gristmill, so its columns are known."""
-    entry: dict[str, Any] = {} if ours else job.refine["inputs"][shard["input"]]
+    entry: dict[str, Any] = {"layout": shard.get("layout")} if ours else job.refine["inputs"][shard["input"]]
     return read(
         shard["path"],
         format=shard["format"],
@@ -205,6 +211,7 @@ def _text_bytes(table: pa.Table) -> int:
 
 KEPT_STEP = ""
 READ_STEP = "00.read"
+LAYOUT_STEP = "98.layout"
 EMPTY_STEP = "99.empty"
 
 
@@ -226,8 +233,9 @@ def _built(refine_json: str) -> list[Named]:
         for step in part["steps"]
     ]
     split = part["split"]
+    fits = [Named(LAYOUT_STEP, fitting(part["layout"]), False)] if part["layout"] else []
     last = [Named(SPLIT_STEP, timed(split), False)] if split and split["times"] else []
-    return [Named(READ_STEP, _http_status, False), *middle, Named(EMPTY_STEP, _not_empty, False), *last]
+    return [Named(READ_STEP, _http_status, False), *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
 
 
 def _edits(step: dict[str, Any]) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipeline import decontaminated, ledger, storage
-from pipeline.card import write_card, write_manifest
+from pipeline.card import write_card, write_manifest, write_snippets
+from pipeline.chat.snippets import AXOLOTL, LLAMA_FACTORY
 from pipeline.commit import finished, read_manifest
 from pipeline.cut import STAGES as CUT_STAGES
 from pipeline.cut_files import summary as cut_summary
@@ -178,7 +179,7 @@ def clear(output: str) -> None:
     if not storage.exists(job_path(output)):
         return
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
-    for name in ("manifest.json", "README.md"):
+    for name in ("manifest.json", "README.md", LLAMA_FACTORY, AXOLOTL):
         storage.delete(storage.join(output, name))
     for folder in (
         *old["publish"]["splits"],
@@ -313,6 +314,7 @@ def finish(job: Job, final_round: int) -> dict[str, Any]:
         manifest["files"] += write_indexes(job.output, job.publish, published)
         manifest["files"].sort(key=lambda entry: entry["path"])
     write_card(job, manifest)
+    write_snippets(job, manifest)
     write_manifest(job, manifest)
     return manifest
 

@@ -21,8 +21,10 @@ import pyarrow as pa
 from filters.registry import nearest
 from filters.tokenizer_files import PATTERNS, open_tokenizer
 from pipeline import storage
+from pipeline.chat.tables_out import with_text
 from pipeline.deal import read_part
 from pipeline.errors import InputError
+from pipeline.older import layout_of
 from pipeline.readers import Columns, format_of, read
 from pipeline.run import corpus_manifest
 
@@ -87,14 +89,18 @@ def _sources(paths: list[str], split: str) -> list[tuple[str, str]]:
     if "format" in manifest.get("tokens", {}):
         raise InputError(f"{paths[0]} holds tokens, not texts; give a run with text output, or its input files")
     parts = [entry["path"] for entry in manifest["files"] if entry["path"].startswith(f"{split}/")]
-    return [(storage.join(paths[0], part), "run:" + part.split(".", 1)[1]) for part in parts]
+    return [
+        (storage.join(paths[0], part), f"run:{layout_of(manifest) or ''}:{part.split('.', 1)[1]}") for part in parts
+    ]
 
 
 def _tables(sources: list[tuple[str, str]]) -> Iterator[pa.Table]:
     for path, kind in sources:
         if kind.startswith("run:"):
+            _, layout, written_as = kind.split(":")
             with storage.local_copy(path) as local:
-                yield from read_part(local, kind.removeprefix("run:"))
+                for table in read_part(local, written_as):
+                    yield with_text(table, layout or None)
             continue
         if kind in ("warc", "html"):
             raise InputError(

@@ -86,8 +86,6 @@ def _with_tools(record: Record, found: Conversation, note: Note) -> Conversation
         found["tools"] = tools
     if spelling is not None:
         note["tools"] = spelling
-    elif record.get("tools") == "[]":
-        note["tools"] = "[]"
     return found
 
 

@@ -45,13 +45,5 @@ def _no_constant(name: str) -> None:
 
 
 def spelled(value: Any, spelling: str | None) -> str:
-    """The value as JSON, in the spelling that `parsed` found if that is still one of this value."""
-    if spelling in SPELLINGS:
-        return json.dumps(value, **SPELLINGS[spelling])
-    if spelling is not None:
-        try:
-            if json.loads(spelling) == value:
-                return spelling
-        except ValueError:
-            pass
-    return written(value)
+    """The value as JSON in one of the known spellings, the usual one where `spelling` is None or a text of its own."""
+    return json.dumps(value, **SPELLINGS[spelling]) if spelling in SPELLINGS else written(value)

@@ -162,12 +162,27 @@ def _called(value: Any, place: str) -> tuple[list[dict[str, Any]], str | None]:
         value = texts.written(value)
     if not isinstance(value, str):
         raise Misfit(f"field {place!r} is {kind(value)}, expected the JSON of a call")
-    found, spelling = parsed(value, place)
+    calls, spelling = _calls_in(value, place)
+    return calls, spelling if texts.spelled(call_value(calls), spelling) == value else value
+
+
+def _calls_in(text: str, place: str) -> tuple[list[dict[str, Any]], str | None]:
+    found, spelling = parsed(text, place)
     items = found if isinstance(found, list) else [found]
     if not items:
         raise Misfit(f"field {place!r} is an empty list, expected a call")
-    calls = [_call(call, place) for call in items]
-    return calls, spelling if texts.spelled(call_value(calls), spelling) == value else value
+    return [_call(call, place) for call in items], spelling
+
+
+def spell_calls(calls: list[dict[str, Any]], spelling: str | None) -> str:
+    """The text of a `function_call` turn; `spelling` as it was noted, if that is still the text of these calls."""
+    if spelling is not None and spelling not in texts.SPELLINGS:
+        try:
+            if _calls_in(spelling, "")[0] == calls:
+                return spelling
+        except Misfit:
+            pass
+    return texts.spelled(call_value(calls), spelling)
 
 
 def call_value(calls: list[dict[str, Any]]) -> Any:
@@ -187,17 +202,35 @@ def _object(arguments: Any) -> Any:
     return arguments
 
 
-def tools_in(value: Any) -> tuple[list[dict[str, Any]], Any]:
-    """`tools` as a list of {"type": "function", "function": {...}}, and how the field was spelled where it is not the
-    usual way: as text in sharegpt, bare functions. Errors: Misfit."""
-    spelling, given = None, value
+def tools_in(value: Any) -> tuple[list[dict[str, Any]], str | None]:
+    """`tools`, a list or its JSON, as a list of {"type": "function", "function": {...}}, and of a text its spelling where the
+    usual way back would not give it. Errors: Misfit."""
+    given, spelling = value, None
     if isinstance(value, str):
         given, spelling = parsed(value, "tools") if value.strip() else ([], None)
-    if isinstance(given, dict):
-        given, spelling = [given], value if isinstance(value, str) else spelling
-    if not isinstance(given, list):
+    items = [given] if isinstance(given, dict) else given
+    if not isinstance(items, list):
         raise Misfit(f"field 'tools' is {kind(value)}, expected a list of functions")
-    return [_tool(tool, f"tools[{number}]") for number, tool in enumerate(given)], spelling
+    tools = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(items)]
+    if isinstance(value, str) and (not tools or texts.spelled(bare_tools(tools), spelling) != value):
+        spelling = value  # of no tools, too: "[]" is another column than none
+    return tools, spelling or None
+
+
+def spell_tools(tools: list[dict[str, Any]], spelling: str | None) -> str:
+    """The text of `tools`; `spelling` as it was noted, if that is still the text of these tools."""
+    if spelling is not None and spelling not in texts.SPELLINGS:
+        try:
+            if tools_in(spelling)[0] == tools:
+                return spelling
+        except Misfit:
+            pass
+    return texts.spelled(bare_tools(tools), spelling)
+
+
+def bare_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tools as ShareGPT files have them: functions without the object around them."""
+    return [tool["function"] if tool.keys() <= {"type", "function"} else tool for tool in tools]
 
 
 def _tool(tool: Any, place: str) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""What a recipe says about conversations, checked: `output.layout`, `output.turns`, and steps that cannot work on turns."""
+
+from __future__ import annotations
+
+from pipeline.chat.writing import FORMS
+from pipeline.errors import RecipeError
+from pipeline.recipe import Recipe
+from pipeline.source import Path as KeyPath
+from pipeline.source import Source
+from pipeline.steps import Steps
+from pipeline.tokenized import FORMATS
+
+
+def output_layout(recipe: Recipe) -> dict[str, str] | None:
+    """{"name", "turns"} of the layout that is written; None where the columns are the usual ones."""
+    name = recipe.output.layout
+    return {"name": name, "turns": recipe.output.turns or FORMS[name][0]} if name else None
+
+
+def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
+    """Errors: RecipeError, as a short letter."""
+    output, chat = recipe.output, any(entry.layout for entry in recipe.input)
+    if output.turns and not output.layout:
+        raise _error(source, ("output", "turns"), "'turns' says how a layout writes its turns; give output.layout too")
+    if output.layout and not chat:
+        message = f"'layout: {output.layout}' writes conversations, and no input is read as such. Give input: {{layout: auto}}"
+        raise _error(source, ("output", "layout"), message)
+    if output.layout and output.format in FORMATS:
+        message = f"{output.format} holds tokens of texts; a layout is written as jsonl (or .gz, .zst) or parquet"
+        raise _error(source, ("output", "layout"), message)
+    if output.layout and output.turns and output.turns not in FORMS[output.layout]:
+        known = ", ".join(FORMS[output.layout])
+        raise _error(source, ("output", "turns"), f"{output.layout} has no 'turns: {output.turns}' (it has {known})")
+    if chat and steps.cuts:
+        kind, step = next(iter(steps.cuts.items()))
+        message = f"dedup: {kind} cuts texts, and would leave the turns of conversations as they are. Take it out"
+        raise _error(source, ("steps", int(step["name"][:2]) - 1), message)
+
+
+def _error(source: Source, path: KeyPath, message: str) -> RecipeError:
+    return RecipeError(f"{source.where(path)}: {message}.")
