@@ -5,6 +5,9 @@ What a recipe may say is checked in `pipeline.steps`; here nothing is, so that a
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,12 +23,26 @@ def build(step: RowStep, record: bool) -> Step:
 
     That of a step of kind "rules" is a `filters.rules.Judge`.
     """
+    if step.on:
+        from pipeline.chat.turns import on_turns
+
+        turned = on_turns(build(replace(step, on=[], where={}), False), step.on)
+        return _only_where(turned, step.where) if step.where else turned
     if step.kind == "rules":  # chooses its rows itself, so that what it finds can be handed on
         rules = [Rule(*rule) for rule in step.options["rules"]]
         where = step.where
         return keep_rules(rules, record, (lambda table: np.flatnonzero(_mask(table, where))) if where else None)
     function = _function(step)
+    if changes_text(step.kind, step.options):
+        from pipeline.chat.turns import on_every_turn
+
+        function = on_every_turn(function)
     return _only_where(function, step.where) if step.where else function
+
+
+def changes_text(kind: str, options: dict[str, Any]) -> bool:
+    """Does such a step change texts? Of conversations it then works on the turns."""
+    return kind == "edit" or (kind == "decontaminate" and options["do"] == "cut") or "formatter" in options
 
 
 def _function(step: RowStep) -> Step:

@@ -108,7 +108,7 @@ def _steps(job: Job, table: pa.Table) -> tuple[list[str], pa.Table, bool]:
             lines.append(f"  {named.name:<28} not asked: {_not_where(step['where'], table)}")
             continue
         before = table["text"][0].as_py()
-        measured = _rules(step["options"].get("rules", []), table)
+        measured = [] if step.get("on") else _rules(step["options"].get("rules", []), table)
         table, why = guarded(named.step, table)
         reason = why[0].as_py()
         found = (

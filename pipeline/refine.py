@@ -229,7 +229,7 @@ def _built(refine_json: str) -> list[Named]:
         load_user_module(module)
     record = bool(part["signals"] or part["criteria"])
     middle = [
-        Named(step["name"], build(RowStep(**step), record), _edits(step), step["kind"] == "rules")
+        Named(step["name"], build(RowStep(**step), record), _edits(step), step["kind"] == "rules" and not step["on"])
         for step in part["steps"]
     ]
     split = part["split"]

@@ -14,7 +14,7 @@ import inspect
 import math
 import typing
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ import filters
 from filters.registry import nearest
 from filters.rules import load_rule_set
 from pipeline import HOME
+from pipeline.chat.canonical import ROLES
 from pipeline.dedup_steps import CUTS, Exact, MinHash, add_dedup
 from pipeline.errors import InputError, RecipeError
 from pipeline.recipe import Texts, letter
@@ -43,6 +44,7 @@ class RowStep:
     kind: Literal["extract", "edit", "language", "classifier", "rules", "decontaminate", "datatrove"]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
+    on: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,6 +78,7 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
     for number, item in enumerate(items):
         path: KeyPath = ("steps", number)
         kind, body, where = _opened(item, path, source)
+        on = _on(item, kind, (*path, "on"), source)
         if kind == "dedup":
             add_dedup(dedup, body, where, path, source)
             names |= {kind: f"{number + 1:02d}.dedup.{kind}" for kind in dedup if kind not in names}
@@ -86,7 +89,7 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
                 path,
                 f"'{kind}' stands after dedup: a later step could drop or change the document that others were removed for. Put the dedup steps last.",
             )
-        rows += _row_steps(kind, body, where, number, source)
+        rows += [replace(step, on=on) for step in _row_steps(kind, body, where, number, source)]
     _refuse_repeats(rows, source)
     whole = [step for kind, step in dedup.items() if kind not in CUTS]
     policies = [step.keep for step in whole if "keep" in step.model_fields_set]
@@ -107,7 +110,7 @@ def _opened(item: Any, path: KeyPath, source: Source) -> tuple[str, Any, dict[st
         item = {item: {}}
     if not isinstance(item, dict):
         raise _error(source, path, f"a step is a mapping such as '- keep: gopher_quality'; this one is {item!r}")
-    kinds = [key for key in item if key != "where"]
+    kinds = [key for key in item if key not in ("where", "on")]
     for key in kinds:
         if key not in KINDS:
             raise _error(source, (*path, key), f"unknown step '{key}'{nearest(key, KINDS)} (known: {', '.join(KINDS)})")
@@ -115,7 +118,7 @@ def _opened(item: Any, path: KeyPath, source: Source) -> tuple[str, Any, dict[st
         raise _error(
             source,
             path,
-            f"a step has one of {', '.join(KINDS)} (and, if wanted, where); this one has {', '.join(kinds) or 'none'}. Give each its own '- '.",
+            f"a step has one of {', '.join(KINDS)} (and, if wanted, where and on); this one has {', '.join(kinds) or 'none'}. Give each its own '- '.",
         )
     return kinds[0], item[kinds[0]], _where(item.get("where", {}), (*path, "where"), source)
 
@@ -133,6 +136,22 @@ def _where(where: Any, path: KeyPath, source: Source) -> dict[str, list[str]]:
         if not all(isinstance(v, str) for v in (values if isinstance(values, list) else [values])):
             raise _error(source, (*path, column), f"'where.{column}' is {values!r}; expected a name or a list of names")
     return {column: [values] if isinstance(values, str) else list(values) for column, values in where.items()}
+
+
+def _on(item: Any, kind: str, path: KeyPath, source: Source) -> list[str]:
+    """The roles whose turns the step works on; none: it works on documents."""
+    given = item.get("on", []) if isinstance(item, dict) else []
+    roles = [given] if isinstance(given, str) else given
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise _error(source, path, f"'on' is {given!r}; expected a role or a list of roles: {', '.join(ROLES)}")
+    for role in roles:
+        if role not in ROLES:
+            raise _error(
+                source, path, f"no turn has the role '{role}'{nearest(role, ROLES)} (roles: {', '.join(ROLES)})"
+            )
+    if roles and kind in ("extract", "dedup"):
+        raise _error(source, path, f"'on' works on turns one by one; {kind} does not")
+    return roles
 
 
 def _row_steps(kind: str, body: Any, where: dict[str, list[str]], number: int, source: Source) -> list[RowStep]:
@@ -323,7 +342,7 @@ def measures(step: RowStep) -> list[str]:
 def _refuse_repeats(rows: list[RowStep], source: Source) -> None:
     seen: dict[str, str] = {}
     for step in rows:
-        identity = repr((step.kind, step.options, step.where))
+        identity = repr((step.kind, step.options, step.where, step.on))
         if identity in seen:
             path: KeyPath = ("steps", int(step.name[:2]) - 1)
             raise _error(source, path, f"'{step.name}' does the same as '{seen[identity]}' above; once is all it takes")

@@ -29,7 +29,7 @@ from pipeline.readers import Options
 from pipeline.run import Outcome, clear, run
 
 AUTO = Options(layout="auto")
-CHAT = Path(__file__).parent / "data" / "chat"
+CHAT = Path(__file__).parent.parent / "configs" / "chat"
 FILES = {
     "alpaca_identity.json": "alpaca",
     "alpaca_xquad_ar.jsonl.gz": "alpaca",

@@ -31,6 +31,10 @@ def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
     if output.layout and output.turns and output.turns not in FORMS[output.layout]:
         known = ", ".join(FORMS[output.layout])
         raise _error(source, ("output", "turns"), f"{output.layout} has no 'turns: {output.turns}' (it has {known})")
+    turned = next((step for step in steps.rows if step.on), None)
+    if turned and not chat:
+        message = "'on' works on the turns of conversations, and no input is read as such. Give input: {layout: auto}"
+        raise _error(source, ("steps", int(turned.name[:2]) - 1, "on"), message)
     if chat and steps.cuts:
         kind, step = next(iter(steps.cuts.items()))
         message = f"dedup: {kind} cuts texts, and would leave the turns of conversations as they are. Take it out"

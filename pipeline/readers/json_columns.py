@@ -29,7 +29,12 @@ def wanted(rows: Rows) -> dict[str, str] | None:
     """Document column -> input field, text first; None if these columns ask for more than the kernel knows."""
     fields = {"text": rows.columns.text} | {name: getattr(rows.columns, name) for name in OTHERS}
     fields = {name: field for name, field in fields.items() if field is not None}
-    plain = rows.columns.html is None and not rows.with_status and len(set(fields.values())) == len(fields)
+    plain = (
+        rows.columns.html is None
+        and not rows.with_status
+        and not rows.chat
+        and len(set(fields.values())) == len(fields)
+    )
     return fields if plain else None
 
 
