@@ -50,7 +50,7 @@ def column_values(table: pa.Table, name: str, normalize: bool = False) -> list[s
     if name.startswith("metadata."):
         values = _fields(table["metadata"], name.split(".")[1:])
     elif name == "url" and normalize:
-        return canonical_urls(table["url"])
+        return canonical_urls(table["url"]).to_pylist()
     else:
         values = table[name].to_pylist()
     return [normalise(value) if value else None for value in values] if normalize else values

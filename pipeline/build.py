@@ -59,6 +59,10 @@ def _function(step: RowStep) -> Step:
         from filters.classifier import classifier
 
         return classifier(**options)
+    if step.kind == "url":
+        from pipeline.url_filter import url_filter
+
+        return url_filter(**options)
     if step.kind == "decontaminate":
         from pipeline.decontaminate import decontaminate
 

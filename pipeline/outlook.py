@@ -68,6 +68,10 @@ def _step(step: dict[str, Any]) -> str:
             for signal, low, high in step["options"]["rules"]
         ]
         return f"{step['name']}{where}  {'; '.join(rules)}"
+    if step["kind"] == "url":
+        from pipeline.url_filter import outline
+
+        return f"{step['name']}{where}  {outline(step['options'])}"
     if step["kind"] == "decontaminate":
         files = [f"{file['name']} ({file['items'] - file['too_short']:,} items)" for file in step["options"]["files"]]
         options = {key: value for key, value in step["options"].items() if key != "files"} | {

@@ -41,7 +41,7 @@ class RowStep:
     """One step that looks at a document alone. `options` and `where` are plain JSON values."""
 
     name: str
-    kind: Literal["extract", "edit", "language", "classifier", "rules", "decontaminate", "datatrove"]
+    kind: Literal["extract", "edit", "language", "classifier", "rules", "url", "decontaminate", "datatrove"]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
     on: list[str] = field(default_factory=list)
@@ -205,12 +205,14 @@ def _keeps(
             steps.append(_language(options, f"{prefix}.language", where, place, source))
         elif name == "fasttext":
             steps.append(_classifier(options, prefix, where, place, source))
+        elif name == "url":
+            steps.append(_url(options, f"{prefix}.url", where, place, source))
         elif name in sets:
             steps.append(
                 RowStep(f"{prefix}.{name}", "rules", {"rules": _rule_set(sets[name], options, place, source)}, where)
             )
         else:
-            known = ["language", "fasttext", *sets, *filters.SIGNALS]
+            known = ["language", "fasttext", "url", *sets, *filters.SIGNALS]
             raise _error(
                 source,
                 place,
@@ -283,6 +285,17 @@ def _classifier(options: Any, prefix: str, where: dict[str, list[str]], path: Ke
     checked["name"] = checked["name"] or Path(checked["model"]).stem
     checked["model_sha256"] = hashlib.sha256(Path(checked["model"]).read_bytes()).hexdigest()
     return RowStep(f"{prefix}.{checked['name']}", "classifier", checked, where)
+
+
+def _url(options: Any, name: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:
+    from pipeline.url_filter import UrlFilter, resolved
+
+    try:
+        return RowStep(name, "url", resolved(UrlFilter.model_validate(options or {})), where)
+    except ValidationError as error:
+        raise RecipeError(letter(error, source, path, UrlFilter)) from None
+    except InputError as error:
+        raise _error(source, path, str(error)) from None
 
 
 def _decontaminate(options: Any, name: str, where: dict[str, list[str]], path: KeyPath, source: Source) -> RowStep:

@@ -137,7 +137,9 @@ def _dedup(array: pa.Array) -> None:
     from dedup.similarity import jaccards
     from dedup.substrings import anchors, windows, without_windows
     from dedup.survivors import components, survivors
+    from dedup.urls import canonical_urls
 
+    canonical_urls(pa.array(["http://a.example/b"]))
     found = units(array)
     without_units(array, found, found.hashes == 0)
     _, rows, places = anchors(array, 3)
