@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import filters
-from pipeline import storage
+from pipeline import storage, values
 from pipeline.deal import read_part
 from pipeline.errors import GristmillError, RunError
 from pipeline.explain_cuts import cut_words
@@ -92,7 +92,9 @@ def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] 
                     mask = pc.and_(mask, pc.equal(table["_record"], end["record"]))
                 hits = table.filter(mask)
                 if len(hits):
-                    return shard["name"], hits.slice(0, 1)
+                    return shard["name"], values.apply(
+                        job.refine["inputs"][shard["input"]]["values"], hits.slice(0, 1)
+                    )[0]
         except GristmillError:
             continue  # the input moved or broke since the run; other shards may still hold the document
     return None

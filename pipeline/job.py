@@ -274,7 +274,7 @@ def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], sou
         raise RecipeError(
             f"{source.where(('steps', number))}: extract makes the text that other steps look at; it must stand first."
         )
-    known = "language" in kinds, any(entry.lang for entry in recipe.input)
+    known = "language" in kinds, any(entry.lang or "lang" in entry.values for entry in recipe.input)
     if steps.minhash is not None and steps.minhash.shingle.by_lang and not any(known):
         number = int(steps.names["minhash"][:2]) - 1
         raise RecipeError(

@@ -167,10 +167,9 @@ def funnel(manifest: dict[str, Any]) -> str:
     left, middle = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
     lines = [f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows]
     lines += [_cut_words(step, found) for step, found in manifest["cut"].items()]
-    if "url_lists" in manifest:
-        from pipeline.url_filter import list_words
+    from pipeline.told import told_words  # the readers, which --help does without
 
-        lines += list_words(manifest)
+    lines += told_words(manifest)
     return "\n".join([*lines, *_found_words(manifest.get("decontamination", {}))])
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -51,6 +51,27 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Value(Model):
+    """What becomes of a column's missing and odd values; see docs/values.md."""
+
+    type: Literal["date", "int", "float", "bool", "text"] | None = None
+    required: bool = False
+    default: bool | int | float | str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Value:
+        if self.required and self.default is not None:
+            raise ValueError("expected required or default: with a default nothing is missing")
+        if self.type is None and not self.required and self.default is None:
+            raise ValueError("expected at least one of type, required, default")
+        if self.type and self.default is not None:
+            from pipeline.values import COERCIONS
+
+            if (fits := COERCIONS[self.type](self.default)) is None or (fits != self.default and self.type != "date"):
+                raise ValueError(f"the default {self.default!r} is no {self.type}")
+        return self
+
+
 class Input(Model):
     """Where documents come from, and which field of a record fills which column."""
 
@@ -71,11 +92,32 @@ class Input(Model):
     partitions: int | None = Field(default=None, ge=1)
     base_url: str | None = None
     layout: str | dict[str, str] | None = None
+    values: dict[str, Value] = Field(default_factory=dict)
 
     @field_validator("layout")
     @classmethod
     def _layout(cls, layout: str | dict[str, str] | None) -> str | dict[str, str] | None:
         return check_layout(layout)
+
+    @field_validator("values")
+    @classmethod
+    def _columns(cls, values: dict[str, Value]) -> dict[str, Value]:
+        from pipeline.values import COLUMNS
+
+        for name, rule in values.items():
+            if name.startswith("metadata.") and len(name) > len("metadata."):
+                continue
+            if name not in COLUMNS:
+                raise ValueError(
+                    f"no column '{name}' has a policy{nearest(name, COLUMNS)} (known: {', '.join(COLUMNS)}, metadata.FIELD)"
+                )
+            if rule.type and (name, rule.type) != ("date", "date"):
+                raise ValueError(f"'{name}' is text; only date can be of type date, metadata.FIELD of any")
+            if name == "id" and rule.default is not None:
+                raise ValueError(
+                    "'id' has no default: a record without an id gets a hash of source and content; or give required: true"
+                )
+        return values
 
 
 class Tokens(Model):
@@ -243,10 +285,14 @@ def _kind(value: Any) -> str:
 def known_keys(model: type[BaseModel], loc: KeyPath) -> list[str]:
     """The keys that the model at `loc` (a path of pydantic's) knows."""
     current: Any = model
+    named = False  # the next part is a key of the user's own, in a mapping of models
     for part in loc:
-        if isinstance(part, str) and isinstance(current, type) and issubclass(current, BaseModel):
+        if named:
+            named = False
+        elif isinstance(part, str) and isinstance(current, type) and issubclass(current, BaseModel):
             field = next((f for n, f in current.model_fields.items() if part in (n, f.alias)), None)
-            current = _model_in(field.annotation) if field else current
+            current = _model_in(field.annotation) if field else None
+            named = field is not None and get_origin(field.annotation) is dict
     fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
     return [f.alias or name for name, f in fields.items()]
 

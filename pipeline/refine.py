@@ -29,7 +29,7 @@ import filters
 from filters.step import Step, all_kept, reasons, set_column
 from filters.texts import Views
 from filters.tokens import use as use_tokenizer
-from pipeline import decontaminated, ledger, storage
+from pipeline import decontaminated, ledger, storage, values
 from pipeline.build import build
 from pipeline.chat.tables_out import SHAPE, fitting
 from pipeline.commit import Attempt
@@ -65,6 +65,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "skipped": {},
         "contaminated": {},
         "shape": 0,
+        "values": {},
     }
     steps = build_steps(job)
     for shard in task["shards"]:
@@ -88,6 +89,7 @@ def _refine_shard(
     """One shard. Returns {"shard", "account"} and, where it holds, "damaged" or "quarantined" with the error."""
     found: dict[str, Any] = {"shard": shard["name"], "account": ledger.new_account()}
     account = found["account"]
+    policy = job.refine["inputs"][shard["input"]]["values"]
     try:
         for table, quarantined, skipped in batches(job, shard):
             account["read"] += len(table) + len(quarantined)
@@ -99,6 +101,8 @@ def _refine_shard(
                 writers.quarantine({**entry, "shard": shard["name"]})
                 if entry.get("tail"):
                     found["damaged"] = entry["error"]
+            table, odd = values.apply(policy, table)
+            values.add(counts["values"], odd)
             _refine_batch(job.refine, table, shard["name"], steps, writers, account, counts)
     except InputError as error:
         return _given_up(shard, str(error), writers, account)
@@ -190,7 +194,10 @@ def records(job: Job, shard: dict[str, Any], ours: bool = False) -> Iterator[Bat
         shard["path"],
         format=shard["format"],
         columns=Columns(**{name: entry[name] for name in Columns.__annotations__ if name in entry}),
-        options=Options(**{name: entry[name] for name in Options.__annotations__ if name in entry}),
+        options=Options(
+            **{name: entry[name] for name in Options.__annotations__ if name in entry},
+            made_ids="id" in entry.get("values", {}),
+        ),
         default_source=entry.get("dataset") or shard.get("source") or default_source(shard["path"]),
         batch_rows=min(job.batch_size, job.limit or job.batch_size),
         part=shard.get("part"),
@@ -235,11 +242,19 @@ def _built(refine_json: str) -> list[Named]:
     split = part["split"]
     fits = [Named(LAYOUT_STEP, fitting(part["layout"]), False)] if part["layout"] else []
     last = [Named(SPLIT_STEP, timed(split), False)] if split and split["times"] else []
-    return [Named(READ_STEP, _http_status, False), *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
+    return [Named(READ_STEP, _as_read, False), *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
 
 
 def _edits(step: dict[str, Any]) -> bool:
     return step["kind"] == "edit" or (step["kind"] == "decontaminate" and step["options"]["do"] == "cut")
+
+
+def _as_read(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
+    """Rows that lack a value they must have, and error pages, are no documents."""
+    table, status = _http_status(table)
+    if values.COLUMN not in table.schema.names:
+        return table, status
+    return table.drop_columns([values.COLUMN]), values.first(table[values.COLUMN].combine_chunks(), status)
 
 
 def _http_status(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:

@@ -30,6 +30,7 @@ from pipeline.split_report import split_summary
 from pipeline.stage_files import manifests, stage_path
 from pipeline.tasks import job_path
 from pipeline.units import needed
+from pipeline.told import told
 
 NEVER_SKIPPED = ("refine",)
 """Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
@@ -359,7 +360,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
-        "decontamination": decontaminated.summary(job.refine["steps"], [m["counts"]["contaminated"] for m in refined]), **_url_lists(job),
+        "decontamination": decontaminated.summary(job.refine["steps"], [m["counts"]["contaminated"] for m in refined]), **told(job, refined),
         "skipped": _summed(manifest["counts"]["skipped"] for manifest in refined),
         "shards": {
             "read": len(shards),
@@ -382,14 +383,6 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "versions": {"gristmill": job.refine["code"], **job.refine["libraries"]},
         "input": [{"path": shard["name"], "bytes": shard["size"]} for shard in job.shards],
     }  # fmt: skip
-
-
-def _url_lists(job: Job) -> dict[str, Any]:
-    if all(step["kind"] != "url" for step in job.refine["steps"]):
-        return {}
-    from pipeline.url_filter import summary as told
-
-    return told(job.refine["steps"])
 
 
 def _summed(counts: Any) -> dict[str, int]:

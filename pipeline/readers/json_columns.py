@@ -140,7 +140,7 @@ def _batch(
     others = rows.take() if rows.any else None
     if refused.all():
         return others
-    table = _table(found, names, fast, rest, records[fast], rows.default_source)
+    table = _table(found, names, fast, rest, records[fast], rows)
     if refused.any():
         table = table.filter(pa.array(~refused))
     if others is None:
@@ -168,17 +168,21 @@ def _rests(found: Found, lines: np.ndarray, column: int) -> tuple[pa.Array, np.n
 
 
 def _table(
-    found: Found, names: list[str], lines: np.ndarray, rest: pa.Array, records: np.ndarray, default_source: str
+    found: Found, names: list[str], lines: np.ndarray, rest: pa.Array, records: np.ndarray, rows: Rows
 ) -> pa.Table:
     columns: dict[str, Any] = {
         name: found.column(number, lines, DOCUMENT.field(name).type) for number, name in enumerate(names)
     }
     columns["metadata"] = rest
     none = pa.nulls(len(lines), pa.string())
-    columns["source"] = pc.fill_null(columns.get("source", none), default_source)
+    columns["source"] = pc.fill_null(columns.get("source", none), rows.default_source)
+    made = columns.get("id", none).is_null()
     columns["id"] = _with_ids(columns.get("id", none), columns["source"], columns["text"])
-    arrays = [columns.get(each.name, none).cast(each.type) for each in DOCUMENT]
-    return pa.table([*arrays, pa.array(records, pa.int64())], names=[*DOCUMENT.names, "_record"])
+    arrays = {each.name: columns.get(each.name, none).cast(each.type) for each in DOCUMENT}
+    arrays["_record"] = pa.array(records, pa.int64())
+    if rows.options.made_ids:
+        arrays["_made_id"] = made
+    return pa.table(arrays)
 
 
 def _with_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:

@@ -60,12 +60,13 @@ class Options:
     table: str | None = None
     partition: str | None = None
     layout: str | dict[str, str] | None = None
+    made_ids: bool = False
 
 
 @dataclass(frozen=True)
 class Batch:
     """table: DOCUMENT columns, `_record` int64, for WARC `_status` int64 (the HTTP status, else null), and where a layout
-    is read `conversation` (see `pipeline.chat`).
+    is read `conversation` (see `pipeline.chat`); if `Options` ask for it `_made_id` bool (the record had no id).
     quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
     lost. skipped: records that are no documents (WARC requests ...) by kind. consumed: bytes of the file, as
     stored, that have been read so far."""
@@ -95,7 +96,7 @@ class Rows:
 
     def _clear(self) -> None:
         self._rows: dict[str, list[Any]] = {
-            name: [] for name in (*DOCUMENT.names, "_record", "_status", "conversation")
+            name: [] for name in (*DOCUMENT.names, "_record", "_status", "conversation", "_made_id")
         }
         self._count = self._bytes = 0
         self._quarantined: list[dict[str, Any]] = []
@@ -171,6 +172,7 @@ class Rows:
         source = values.get("source") or self.default_source
         # two conversations of one text may differ in a call or a label
         rows["id"].append(values.get("id") or made_id(source, values.get("conversation") or text, html))
+        rows["_made_id"].append(not values.get("id"))
         rows["text"].append(text)
         rows["source"].append(source)
         for name in ("url", "date", "lang", "metadata", "content_type", "conversation"):
@@ -233,6 +235,9 @@ class Rows:
         if self.chat:
             arrays.append(pa.array(rows["conversation"], pa.large_string()))
             names.append("conversation")
+        if self.options.made_ids:
+            arrays.append(pa.array(rows["_made_id"], pa.bool_()))
+            names.append("_made_id")
         batch = Batch(pa.table(arrays, names=names), self._quarantined, dict(self._skipped))
         self._clear()
         return batch
@@ -282,7 +287,7 @@ def _plain(value: Any) -> str | None:
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     if isinstance(value, bytes | list | dict | tuple | bool):
-        dumped = _dump(value)
+        dumped = dump(value)
         return json.loads(dumped) if dumped.startswith('"') else dumped
     return str(value)
 
@@ -313,10 +318,11 @@ def metadata(rest: dict[str, Any]) -> str | None:
         others = {k: v for k, v in rest.items() if k != "metadata"}
         if not (inner.keys() & others.keys()):
             rest = {**inner, **others}
-    return _dump(rest) if rest else None
+    return dump(rest) if rest else None
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
+    """A value as JSON text, keys sorted."""
     try:
         return orjson.dumps(value, default=_other, option=DUMP).decode()
     except (TypeError, RecursionError):  # integers over 64 bits, very deep values

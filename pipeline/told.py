@@ -1,0 +1,36 @@
+"""What a run found besides its documents, for manifest.json and the terminal: lists of URLs, missing and odd values.
+
+    {"url_lists": {step: {file: {"entries": 2, ...}}}, "values": {"date": {"missing": 3, "filled": 0, "bad": 1, "example": "31/12/20"}}}
+
+A part that a recipe does not ask for is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import values
+from pipeline.job import Job
+
+
+def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
+    """The parts, from the job and the manifests of stage refine."""
+    found: dict[str, Any] = {}
+    if any(step["kind"] == "url" for step in job.refine["steps"]):
+        from pipeline.url_filter import summary
+
+        found |= summary(job.refine["steps"])
+    total: dict[str, Any] = {}
+    for manifest in refined:
+        values.add(total, manifest["counts"]["values"])
+    return {**found, "values": total} if total else found
+
+
+def told_words(manifest: dict[str, Any]) -> list[str]:
+    """The same as lines for a terminal."""
+    lines = values.value_words(manifest)
+    if "url_lists" in manifest:
+        from pipeline.url_filter import list_words
+
+        lines += list_words(manifest)
+    return lines
