@@ -81,7 +81,7 @@ def keep_rules(
         for rule, signal in judged:
             values = measure(signal, texts)
             if record:
-                table = _recorded(table, f"signal.{signal.name}", all_rows, values)
+                table = recorded(table, f"signal.{signal.name}", all_rows, values)
                 values = values[stays]
             failed, sides, bounds = _failures(rule, values)
             out.append((rows[failed], sides, values[failed], bounds))
@@ -95,7 +95,7 @@ def keep_rules(
     return step
 
 
-def _recorded(table: pa.Table, name: str, rows: np.ndarray, values: np.ndarray) -> pa.Table:
+def recorded(table: pa.Table, name: str, rows: np.ndarray, values: np.ndarray) -> pa.Table:
     """`table` with the column `name` set to `values` at `rows`; elsewhere it stays as it was, null if it was not there."""
     if len(rows) == len(table):
         return set_column(table, name, pa.array(values))

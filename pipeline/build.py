@@ -31,7 +31,13 @@ def build(step: RowStep, record: bool) -> Step:
     if step.kind == "rules":  # chooses its rows itself, so that what it finds can be handed on
         rules = [Rule(*rule) for rule in step.options["rules"]]
         where = step.where
-        return keep_rules(rules, record, (lambda table: np.flatnonzero(_mask(table, where))) if where else None)
+        return keep_rules(rules, record, (lambda table: np.flatnonzero(mask(table, where))) if where else None)
+    if step.kind == "fitted":
+        from filters.fitted import keep_fitted
+
+        options, where = step.options, step.where
+        chosen = (lambda table: np.flatnonzero(mask(table, where))) if where else None
+        return keep_fitted(options["signal"], options["by"], options["groups"] or {}, record, chosen)
     function = _function(step)
     if changes_text(step.kind, step.options):
         from pipeline.chat.turns import on_every_turn
@@ -79,29 +85,29 @@ def _function(step: RowStep) -> Step:
     return mend
 
 
-def _mask(table: pa.Table, where: dict[str, list[str]]) -> np.ndarray:
+def mask(table: pa.Table, where: dict[str, list[str]]) -> np.ndarray:
     """Which rows `where` names, bool."""
-    mask = np.ones(len(table), dtype=bool)
+    found = np.ones(len(table), dtype=bool)
     for column, values in where.items():
         chosen = pc.fill_null(pc.is_in(table[column], value_set=pa.array(values, table[column].type)), False)
-        mask &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
-    return mask
+        found &= np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+    return found
 
 
 def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
     """`step` on the rows that `where` names; the others stay as they are."""
 
     def some(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        mask = _mask(table, where)
-        if mask.all():
+        chosen = mask(table, where)
+        if chosen.all():
             return step(table)
-        if not mask.any():
+        if not chosen.any():
             return table, all_kept(len(table))
-        inside, reasons = step(table.filter(pa.array(mask)))
-        outside = table.filter(pa.array(~mask))
+        inside, reasons = step(table.filter(pa.array(chosen)))
+        outside = table.filter(pa.array(~chosen))
         together = pa.concat_tables([inside, outside], promote_options="default")
         order = np.empty(len(table), dtype=np.int64)
-        order[np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])] = np.arange(len(table))
+        order[np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])] = np.arange(len(table))
         all_reasons = pa.concat_arrays([_one_array(reasons), all_kept(len(outside))])
         return together.take(pa.array(order)), all_reasons.take(pa.array(order))
 

@@ -69,7 +69,7 @@ def _life(job: Job, manifest: dict[str, Any], doc_id: str, end: dict[str, Any]) 
         shard, table = found
         record = table["_record"][0].as_py()
         lines = [f"{doc_id}", f"  read     record {record} of {shard}{_named(table)}"]
-        told, table, passed = _steps(job, table)
+        told, table, passed = _steps(job, manifest, table)
         lines += told
         if passed:
             lines += cut_words(job, manifest, table)
@@ -100,11 +100,11 @@ def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] 
     return None
 
 
-def _steps(job: Job, table: pa.Table) -> tuple[list[str], pa.Table, bool]:
+def _steps(job: Job, manifest: dict[str, Any], table: pa.Table) -> tuple[list[str], pa.Table, bool]:
     """One line a step, one line a rule, until the step that the document did not pass; the document then, and whether it passed all."""
     described = {step["name"]: step for step in job.refine["steps"]}
     lines = []
-    for named in build_steps(job):
+    for named in build_steps(job, manifest.get("thresholds", {})):
         step = described.get(named.name, {"where": {}, "options": {}})
         if not all(table[column][0].as_py() in values for column, values in step["where"].items()):
             lines.append(f"  {named.name:<28} not asked: {_not_where(step['where'], table)}")

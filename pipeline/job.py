@@ -282,10 +282,12 @@ def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], sou
             "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
         )
     for position, step in enumerate(steps.rows):
-        if "lang" in step.where and not (("language" in kinds[:position]) or known[1]):
+        asks = "lang" in step.where or step.options.get("by") == "lang"
+        if asks and not (("language" in kinds[:position]) or known[1]):
             number = int(step.name[:2]) - 1
+            key = "where" if "lang" in step.where else "keep"
             raise RecipeError(
-                f"{source.where(('steps', number, 'where'))}: '{step.name}' asks for the language, which nothing found before it. "
+                f"{source.where(('steps', number, key))}: '{step.name}' asks for the language, which nothing found before it. "
                 "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from dedup.shingling import kind_of
 from pipeline import storage
 from pipeline.commit import finished
 from pipeline.cut import cut_stages
+from pipeline.fit import to_fit
 from pipeline.job import Job
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
@@ -23,6 +25,7 @@ def outlook(job: Job) -> dict[str, Any]:
     """Plain data; nothing is read but listings and the manifests of a run that was begun."""
     kinds = Counter(shard["format"] for shard in job.shards)
     there = finished(job.output, "refine") if storage.exists(storage.join(job.work, "job.json")) else set()
+    fits = {stage: _begun(job, stage) for stage in ("fit", "fitted")} if to_fit(job) else {}
     done = sum(spec["task"] in there for spec in stage_tasks(job, "refine", []))
     sketch = job.refine["minhash"]
     return {
@@ -35,7 +38,8 @@ def outlook(job: Job) -> dict[str, Any]:
         + [_cut(options) for options in job.refine["cuts"].values()]
         + [f"{name}  {_dedup(job, kind)}" for kind, name in job.near["names"].items()],
         "stages": {
-            "refine": {"tasks": len(bundles(job.shards)), "done": done},
+            **fits,
+            "refine": {"tasks": len(bundles(job.shards)), "done": _begun(job, "refine")["done"] if fits else done},
             **{stage: _begun(job, stage) for stage in (*cut_stages(job), *LATER)},
         },
         "recall": [[round(s, 2), round(p, 4)] for s, p in _recall(sketch) if s >= 0.5] if sketch else [],
@@ -53,7 +57,7 @@ def _begun(job: Job, stage: str) -> dict[str, Any]:
     """Tasks of a later stage depend on what earlier ones find: only what is done is known."""
     folder = storage.join(job.work, "manifests")
     done = (
-        len([f for f in storage.list_files(folder, ".json") if f"/{stage}" in f.path.replace("\\", "/")])
+        len([f for f in storage.list_files(folder, ".json") if re.search(f"/{stage}[-/]", f.path.replace("\\", "/"))])
         if storage.exists(storage.join(job.work, "job.json"))
         else 0
     )
@@ -68,6 +72,10 @@ def _step(step: dict[str, Any]) -> str:
             for signal, low, high in step["options"]["rules"]
         ]
         return f"{step['name']}{where}  {'; '.join(rules)}"
+    if step["kind"] == "fitted":
+        asked = {key: step["options"][key] for key in ("quantile", "zscore", "by", "sample", "thresholds")}
+        told = ", ".join(f"{key}: {value}" for key, value in asked.items() if value is not None)
+        return f"{step['name']}{where}  {told}"
     if step["kind"] == "url":
         from pipeline.url_filter import outline
 

@@ -1,5 +1,6 @@
 """The stages of a run and the tasks of each, from the job and what earlier stages found.
 
+    (fit -> fitted ->)
     refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 (-> sides-0) -> assign-0
     (-> probe-0 -> resolve-1 (-> sides-1) -> assign-1 ...) -> deal -> publish
 
@@ -14,6 +15,7 @@ from typing import Any
 from pipeline.cut import STAGES as CUT_STAGES
 from pipeline.cut import cut_tasks
 from pipeline.documents import documents
+from pipeline.fit import share, to_fit
 from pipeline.groups import groups, partitions
 from pipeline.job import Job, code_version, fingerprint
 from pipeline.older import compared
@@ -44,7 +46,12 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
     kind, _, round_text = stage.partition("-")
     this_round = int(round_text) if round_text.isdigit() else 0
     bodies: list[dict[str, Any]]
-    if kind == "refine":
+    if kind == "fit":
+        shares = {step["name"]: share(job, step) for step in to_fit(job)}
+        bodies = [{"shards": bundle, "shares": shares} for bundle in bundles(job.shards)]
+    elif kind == "fitted":
+        bodies = [{}]
+    elif kind == "refine":
         bodies = [{"shards": bundle} for bundle in bundles(job.shards)]
     elif kind == "index":
         bodies = [{"shards": bundle} for bundle in bundles([s for e in job.older for s in e.get("shards", [])])]
@@ -87,6 +94,8 @@ def final_splits(job: Job, final_round: int) -> dict[str, Any]:
 
 
 PARTS = {
+    "fit": ("refine",),
+    "fitted": ("refine",),
     "refine": ("refine",),
     "lines": ("refine",),
     "substrings": ("refine",),

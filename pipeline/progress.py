@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from pipeline.split_report import split_words
 
 WHAT = {
+    "fit": "sampling for fitted rules",
+    "fitted": "fitting rules",
     "refine": "reading and cleaning",
     "lines": "cutting repeated lines",
     "substrings": "cutting copied runs",

@@ -35,6 +35,7 @@ from pipeline.chat.tables_out import SHAPE, fitting
 from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
+from pipeline.fit import bounds
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Batch, Columns, Options, read
 from pipeline.split_columns import STEP as SPLIT_STEP
@@ -50,6 +51,7 @@ class Named:
     name: str
     step: Step
     edits: bool
+    fitted: bool = False
     judges: bool = False  # it is a `filters.rules.Judge`: takes the table's `Views` and leaves the texts as they are
 
 
@@ -222,21 +224,32 @@ LAYOUT_STEP = "98.layout"
 EMPTY_STEP = "99.empty"
 
 
-def build_steps(job: Job) -> list[Named]:
-    """The row steps of a job as functions, with the two that every run has: HTTP status and empty text."""
+def build_steps(job: Job, found: dict[str, Any] | None = None) -> list[Named]:
+    """The row steps of a job as functions, with the two that every run has: HTTP status and empty text. `found`: the bounds
+    of fitted rules, those of this run if None."""
     use_tokenizer(job.refine["tokenizer"])
-    return _built(json.dumps(job.refine, sort_keys=True))
+    found = bounds(job) if found is None else found
+    return _built(json.dumps(job.refine, sort_keys=True), json.dumps(found, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=4)
-def _built(refine_json: str) -> list[Named]:
-    part = json.loads(refine_json)
+def _built(refine_json: str, bounds_json: str) -> list[Named]:
+    part, found = json.loads(refine_json), json.loads(bounds_json)
+    for step in part["steps"]:
+        if step["name"] in found:
+            step["options"]["groups"] = found[step["name"]]["groups"]
     filters.load_builtin()
     for module in part["uses"]:
         load_user_module(module)
     record = bool(part["signals"] or part["criteria"])
     middle = [
-        Named(step["name"], build(RowStep(**step), record), _edits(step), step["kind"] == "rules" and not step["on"])
+        Named(
+            step["name"],
+            build(RowStep(**step), record),
+            _edits(step),
+            step["kind"] == "fitted",
+            step["kind"] in ("rules", "fitted") and not step["on"],
+        )
         for step in part["steps"]
     ]
     split = part["split"]

@@ -19,6 +19,7 @@ from pipeline.cut import STAGES as CUT_STAGES
 from pipeline.cut_files import summary as cut_summary
 from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
+from pipeline.fit import to_fit
 from pipeline.guard import guard, source_losses
 from pipeline.job import Job, fingerprint
 from pipeline.lease import Lease
@@ -32,7 +33,7 @@ from pipeline.tasks import job_path
 from pipeline.units import needed
 from pipeline.told import told
 
-NEVER_SKIPPED = ("refine",)
+NEVER_SKIPPED = ("fit", "refine")
 """Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
 
 
@@ -236,7 +237,8 @@ class _Driver:
 
     def _texts(self) -> str:
         """Refine, and the stages that cut texts; returns the hash of the last of them."""
-        texts = self.stage("refine", [])
+        fitted = [self.stage("fitted", [self.stage("fit", [])])] if to_fit(self.job) else []
+        texts = self.stage("refine", fitted)
         for kind in self.job.refine["cuts"]:
             found = [texts]
             for name in CUT_STAGES[kind]:
@@ -402,7 +404,7 @@ def sweep(job: Job) -> None:
 
 def _sweep_stages(output: str) -> None:
     cuts = (stage for stages in CUT_STAGES.values() for stage in stages)
-    for folder in ("refine", *cuts, "index", "band", "match", "deal", "tmp", "attempts"):
+    for folder in ("fit", "refine", *cuts, "index", "band", "match", "deal", "tmp", "attempts"):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

@@ -33,6 +33,7 @@ from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
 RULE_SETS = HOME / "configs" / "rules"
+FITTED = {"quantile", "zscore", "thresholds"}
 KINDS = ("extract", "edit", "keep", "decontaminate", "datatrove", "dedup")
 
 
@@ -41,7 +42,7 @@ class RowStep:
     """One step that looks at a document alone. `options` and `where` are plain JSON values."""
 
     name: str
-    kind: Literal["extract", "edit", "language", "classifier", "rules", "url", "decontaminate", "datatrove"]
+    kind: Literal["extract", "edit", "language", "classifier", "rules", "fitted", "url", "decontaminate", "datatrove"]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
     on: list[str] = field(default_factory=list)
@@ -199,7 +200,9 @@ def _keeps(
     sets = rule_sets()
     for name, options in bodies.items():
         place = (*path, name)
-        if name in filters.SIGNALS:
+        if name in filters.SIGNALS and isinstance(options, dict) and FITTED & options.keys():
+            steps.append(_fitted(name, options, f"{prefix}.{name}", where, place, source))
+        elif name in filters.SIGNALS:
             loose.append(_rule(name, options, place, source))
         elif name == "language":
             steps.append(_language(options, f"{prefix}.language", where, place, source))
@@ -230,8 +233,11 @@ def _rule(signal: str, bounds: Any, path: KeyPath, source: Source) -> list[Any]:
         raise _error(source, path, f"'{signal}' is {bounds!r}; expected {{min: NUMBER}}, {{max: NUMBER}} or both")
     for side, bound in bounds.items():
         if side not in ("min", "max"):
+            known = ["min", "max", *sorted(FITTED)]
             raise _error(
-                source, (*path, side), f"'{signal}' has min and max, not '{side}'{nearest(side, ['min', 'max'])}"
+                source,
+                (*path, side),
+                f"'{signal}' has min and max, not '{side}'{nearest(side, known)}",
             )
         if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not math.isfinite(bound):
             raise _error(source, (*path, side), f"'{signal}.{side}' is {bound!r}; expected a number")
@@ -239,6 +245,24 @@ def _rule(signal: str, bounds: Any, path: KeyPath, source: Source) -> list[Any]:
     if low is not None and high is not None and low > high:
         raise _error(source, path, f"'{signal}' has min {low} above max {high}: no document could stay")
     return [signal, low, high]
+
+
+def _fitted(
+    signal: str, options: dict[str, Any], name: str, where: dict[str, list[str]], path: KeyPath, source: Source
+) -> RowStep:
+    from pipeline.fit import Fitted, resolved
+
+    both = sorted(options.keys() & {"min", "max"})
+    if both:
+        raise _error(
+            source, (*path, both[0]), f"'{signal}' is fitted and has {both[0]}; give the other rule a step of its own"
+        )
+    try:
+        return RowStep(name, "fitted", resolved(signal, Fitted.model_validate(options)), where)
+    except ValidationError as error:
+        raise RecipeError(letter(error, source, path, Fitted)) from None
+    except InputError as error:
+        raise _error(source, path, str(error)) from None
 
 
 def _rule_set(file: Path, overrides: Any, path: KeyPath, source: Source) -> list[list[Any]]:
@@ -347,6 +371,8 @@ def measures(step: RowStep) -> list[str]:
     """Names of the signals that a step measures."""
     if step.kind == "rules":
         return [rule[0] for rule in step.options["rules"]]
+    if step.kind == "fitted":
+        return [step.options["signal"]]
     if step.kind == "language":
         return ["second_language_score"] if step.options["second"] else []
     return [step.options["name"]] if step.kind == "classifier" else []

@@ -21,6 +21,7 @@ from pipeline.commit import Attempt, attempt, read_manifest
 from pipeline.cut import cut
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
+from pipeline.fit import fit, fitted
 from pipeline.job import Job
 from pipeline.lean import needs_all, start_lean
 from pipeline.older import index
@@ -32,6 +33,8 @@ from pipeline.sides import sides
 Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
 
 STAGES: dict[str, Stage] = {
+    "fit": fit,
+    "fitted": fitted,
     "refine": refine,
     "index": index,
     "lines": cut,

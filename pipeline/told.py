@@ -1,6 +1,7 @@
-"""What a run found besides its documents, for manifest.json and the terminal: lists of URLs, missing and odd values.
+"""What a run found besides its documents, for manifest.json and the terminal: lists of URLs, missing and odd values, fitted bounds.
 
-    {"url_lists": {step: {file: {"entries": 2, ...}}}, "values": {"date": {"missing": 3, "filled": 0, "bad": 1, "example": "31/12/20"}}}
+    {"url_lists": {step: {file: {"entries": 2, ...}}}, "values": {"date": {"missing": 3, "filled": 0, "bad": 1, "example": "31/12/20"}},
+     "thresholds": {step: {"signal": ..., "groups": {"en": {"documents": 9120, "min": 3.4, "max": 7.9}}}}}
 
 A part that a recipe does not ask for is not there.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import values
+from pipeline.fit import bounds, bounds_words
 from pipeline.job import Job
 
 
@@ -20,6 +22,8 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
         from pipeline.url_filter import summary
 
         found |= summary(job.refine["steps"])
+    if any(step["kind"] == "fitted" for step in job.refine["steps"]):
+        found["thresholds"] = bounds(job)
     total: dict[str, Any] = {}
     for manifest in refined:
         values.add(total, manifest["counts"]["values"])
@@ -28,7 +32,7 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
 
 def told_words(manifest: dict[str, Any]) -> list[str]:
     """The same as lines for a terminal."""
-    lines = values.value_words(manifest)
+    lines = [*values.value_words(manifest), *bounds_words(manifest)]
     if "url_lists" in manifest:
         from pipeline.url_filter import list_words
 
