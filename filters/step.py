@@ -1,7 +1,7 @@
 """What a row step is: documents in, the same documents and a reason for each row that goes out.
 
 In: a table with the columns of `DOCUMENT` (and any others, which a step passes through untouched).
-Out: the table, same rows in the same order, and one `REASON` struct a row; a null struct means "keep".
+Out: the table, same rows in the same order (but `filters.length`, which may split some), and one `REASON` struct a row; a null struct means "keep".
 
     id="a1"  text="Too short."   ->   {"reason": "word_count.min", "value": 2.0, "threshold": 50.0, "detail":
     None}

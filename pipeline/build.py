@@ -38,6 +38,11 @@ def build(step: RowStep, record: bool) -> Step:
         options, where = step.options, step.where
         chosen = (lambda table: np.flatnonzero(mask(table, where))) if where else None
         return keep_fitted(options["signal"], options["by"], options["groups"] or {}, record, chosen)
+    if step.kind == "length":
+        from filters.length import length
+
+        asked = step.where
+        return length((lambda table: mask(table, asked)) if asked else None, **step.options)
     function = _function(step)
     if changes_text(step.kind, step.options):
         from pipeline.chat.turns import on_every_turn

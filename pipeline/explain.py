@@ -62,14 +62,14 @@ def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[s
 
 
 def _life(job: Job, manifest: dict[str, Any], doc_id: str, end: dict[str, Any]) -> str:
-    found = _record(job, doc_id, end)
+    found = _record(job, doc_id, end) or _record(job, doc_id.rpartition("#")[0], end)
     if found is None:
         lines = [f"{doc_id}", "  (the record is not in the input files any more: only its end is known)"]
     else:
         shard, table = found
         record = table["_record"][0].as_py()
         lines = [f"{doc_id}", f"  read     record {record} of {shard}{_named(table)}"]
-        told, table, passed = _steps(job, manifest, table)
+        told, table, passed = _steps(job, manifest, table, doc_id)
         lines += told
         if passed:
             lines += cut_words(job, manifest, table)
@@ -100,7 +100,7 @@ def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] 
     return None
 
 
-def _steps(job: Job, manifest: dict[str, Any], table: pa.Table) -> tuple[list[str], pa.Table, bool]:
+def _steps(job: Job, manifest: dict[str, Any], table: pa.Table, doc_id: str) -> tuple[list[str], pa.Table, bool]:
     """One line a step, one line a rule, until the step that the document did not pass; the document then, and whether it passed all."""
     described = {step["name"]: step for step in job.refine["steps"]}
     lines = []
@@ -112,6 +112,8 @@ def _steps(job: Job, manifest: dict[str, Any], table: pa.Table) -> tuple[list[st
         before = table["text"][0].as_py()
         measured = [] if step.get("on") else _rules(step["options"].get("rules", []), table)
         table, why = guarded(named.step, table)
+        if len(table) > 1:  # the document is a part of the one that was read
+            table, why = _part(table, why, doc_id)
         reason = why[0].as_py()
         found = (
             f" ({table['lang'][0].as_py()} {table['lang_score'][0].as_py():.3f})"
@@ -123,6 +125,13 @@ def _steps(job: Job, manifest: dict[str, Any], table: pa.Table) -> tuple[list[st
         if reason is not None:
             return lines, table, False
     return lines, table, True
+
+
+def _part(table: pa.Table, why: pa.StructArray, doc_id: str) -> tuple[pa.Table, pa.StructArray]:
+    """The row of a split document that is asked for, or leads to it where a part is split again."""
+    ids = table["id"].to_pylist()
+    row = next((at for at, name in enumerate(ids) if doc_id == name or doc_id.startswith(f"{name}#")), 0)
+    return table.slice(row, 1), why.slice(row, 1)
 
 
 def _not_where(where: dict[str, list[str]], table: pa.Table) -> str:

@@ -173,13 +173,15 @@ def _fit_shard(job: Job, shard: dict[str, Any], steps: list[Any]) -> None:
         return
 
 
+PLACE = "_place"
+"""Column: where a document stands between 0 and 1, by the hash of its source and id as they were read."""
+
+
 def _sample(table: pa.Table, part: float) -> pa.Table:
-    return table if part >= 1 else table.filter(pa.array(_places(table) < part))
-
-
-def _places(table: pa.Table) -> np.ndarray:
-    """Where each document stands between 0 and 1, by the hash of its source and id."""
-    return record_keys(table["source"], table["id"])[:, 0] / 2.0**64
+    if part >= 1:
+        return table
+    places = record_keys(table["source"], table["id"])[:, 0] / 2.0**64
+    return table.append_column(PLACE, pa.array(places)).filter(pa.array(places < part))
 
 
 def _probes(job: Job, tell: Callable[[str, pa.Array, np.ndarray], None]) -> list[Any]:
@@ -206,7 +208,7 @@ def _probe(
     def probe(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
         chosen = mask(table, step["where"])
         if part < 1:
-            chosen &= _places(table) < part
+            chosen &= table[PLACE].to_numpy() < part
         some = table.filter(pa.array(chosen))
         if len(some):
             signal = filters.SIGNALS[step["options"]["signal"]]

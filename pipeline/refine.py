@@ -68,6 +68,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "contaminated": {},
         "shape": 0,
         "values": {},
+        "split": {},
     }
     steps = build_steps(job)
     for shard in task["shards"]:
@@ -141,6 +142,9 @@ def _refine_batch(
                 )
             decontaminated.tally(part["steps"], counts["contaminated"], outcome)
             writers.keep(outcome if part["cuts"] else measure_rest(part, outcome), shard)
+        elif name.startswith("split:"):
+            account["read"] += outcome
+            counts["split"][name[6:]] = counts["split"].get(name[6:], 0) + outcome
         elif name.startswith("edited:"):
             counts["edited"][name[7:]] = counts["edited"].get(name[7:], 0) + outcome
         else:
@@ -259,6 +263,8 @@ def _built(refine_json: str, bounds_json: str) -> list[Named]:
 
 
 def _edits(step: dict[str, Any]) -> bool:
+    if step["kind"] == "length":
+        return bool(step["options"]["too_long"] == "truncate")
     return step["kind"] == "edit" or (step["kind"] == "decontaminate" and step["options"]["do"] == "cut")
 
 
@@ -289,7 +295,7 @@ def _not_empty(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
 def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
     """Takes a batch through the steps.
 
-    Yields (step name, (rows that go out, their reasons)), ("edited:NAME", rows changed) and at last (KEPT_STEP, rows that stay).
+    Yields (step name, (rows that go out, their reasons)), ("edited:NAME", rows changed), ("split:NAME", rows more) and at last (KEPT_STEP, rows that stay).
     """
     views = None  # what keep steps in a row found; a step of another kind may change the texts
     for named, following in zip(steps, [*steps[1:], None], strict=True):
@@ -299,7 +305,9 @@ def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
         more = following is not None and following.judges
         views = (views or Views(before, more=more)) if named.judges else None
         table, why = guarded(named.step, table, views)
-        if named.edits:
+        if len(table) != len(before):  # split: documents that were not read as such
+            yield f"split:{named.name}", len(table) - len(before)
+        elif named.edits:
             changed = pc.sum(pc.fill_null(pc.not_equal(before, table["text"]), True)).as_py() or 0
             yield f"edited:{named.name}", changed
         out = pc.is_valid(why)

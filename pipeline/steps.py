@@ -34,7 +34,7 @@ from pipeline.source import Source
 
 RULE_SETS = HOME / "configs" / "rules"
 FITTED = {"quantile", "zscore", "thresholds"}
-KINDS = ("extract", "edit", "keep", "decontaminate", "datatrove", "dedup")
+KINDS = ("extract", "edit", "keep", "length", "decontaminate", "datatrove", "dedup")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class RowStep:
     """One step that looks at a document alone. `options` and `where` are plain JSON values."""
 
     name: str
-    kind: Literal["extract", "edit", "language", "classifier", "rules", "fitted", "url", "decontaminate", "datatrove"]
+    kind: Literal[
+        "extract", "edit", "language", "classifier", "rules", "fitted", "url", "length", "decontaminate", "datatrove"
+    ]
     options: dict[str, Any] = field(default_factory=dict)
     where: dict[str, list[str]] = field(default_factory=dict)
     on: list[str] = field(default_factory=list)
@@ -162,6 +164,15 @@ def _row_steps(kind: str, body: Any, where: dict[str, list[str]], number: int, s
         from filters.extract import extract
 
         return [RowStep(prefix, "extract", _options(extract, body or {}, path, source), where)]
+    if kind == "length":
+        from filters.length import length
+
+        checked = _options(length, body or {}, path, source)
+        try:
+            length(**checked)
+        except ValueError as error:
+            raise _error(source, path, str(error)) from None
+        return [RowStep(prefix, "length", checked, where)]
     if kind == "decontaminate":
         return [_decontaminate(body, prefix, where, path, source)]
     if kind == "datatrove":

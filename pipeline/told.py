@@ -24,6 +24,12 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
         found |= summary(job.refine["steps"])
     if any(step["kind"] == "fitted" for step in job.refine["steps"]):
         found["thresholds"] = bounds(job)
+    more: dict[str, int] = {}
+    for manifest in refined:
+        for step, count in manifest["counts"]["split"].items():
+            more[step] = more.get(step, 0) + count
+    if more:
+        found["split"] = dict(sorted(more.items()))
     total: dict[str, Any] = {}
     for manifest in refined:
         values.add(total, manifest["counts"]["values"])
@@ -32,7 +38,8 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
 
 def told_words(manifest: dict[str, Any]) -> list[str]:
     """The same as lines for a terminal."""
-    lines = [*values.value_words(manifest), *bounds_words(manifest)]
+    split = [f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split", {}).items()]
+    lines = [*split, *values.value_words(manifest), *bounds_words(manifest)]
     if "url_lists" in manifest:
         from pipeline.url_filter import list_words
 

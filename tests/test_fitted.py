@@ -275,3 +275,14 @@ def test_plan_and_preview(tmp_path):
     text = outlook_text(outlook(job))
     assert "01.keep.word_count  quantile: [0.05, 0.9], by: source" in text and "fitted" in text
     assert "word_count.max" in preview(job, 240)[0]
+
+
+def test_parts_of_a_split_document_are_in_the_sample_as_it_is(tmp_path):
+    records = corpus(960)
+    steps = [
+        {"length": {"max_chars": 300, "too_long": "split"}},
+        {"keep": {"word_count": {"quantile": [0, 0.9], "sample": 0.5}}},
+    ]
+    found = manifest(mill(tmp_path, steps, shards(records, 2)))
+    sampled = found["thresholds"]["02.keep.word_count"]["groups"][""]["documents"]
+    assert 0.4 < sampled / found["account"]["read"] < 0.6
