@@ -31,7 +31,6 @@ from pipeline.split_report import split_summary
 from pipeline.stage_files import manifests, stage_path
 from pipeline.tasks import job_path
 from pipeline.units import needed
-from pipeline.told import told
 
 NEVER_SKIPPED = ("fit", "refine")
 """Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
