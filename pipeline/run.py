@@ -30,6 +30,7 @@ from pipeline.sides import check_columns
 from pipeline.split_report import split_summary
 from pipeline.stage_files import manifests, stage_path
 from pipeline.tasks import job_path
+from pipeline.told import told
 from pipeline.units import needed
 
 NEVER_SKIPPED = ("fit", "refine")
@@ -309,10 +310,10 @@ def finish(job: Job, final_round: int) -> dict[str, Any]:
         _write_index(job)
     if job.publish["tokens"]:
         from pipeline.tokenized.indexes import write_indexes
-        from pipeline.tokenized.publish import told
+        from pipeline.tokenized.publish import told as tokens_told
 
         published = manifests(job.output, "publish")
-        manifest["tokens"] = told(job.publish, published)
+        manifest["tokens"] = tokens_told(job.publish, published)
         manifest["files"] += write_indexes(job.output, job.publish, published)
         manifest["files"].sort(key=lambda entry: entry["path"])
     write_card(job, manifest)
@@ -357,7 +358,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
         "splits": {name: found["rows"] for name, found in splits.items()}, **({"copies": copies} if job.near["upsample"] else {}),
-        **({"split": told} if (told := split_summary(job, final_round, splits)) else {}),
+        **({"split": sides} if (sides := split_summary(job, final_round, splits)) else {}),
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
