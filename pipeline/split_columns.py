@@ -86,12 +86,12 @@ def derived(table: pa.Table, name: str, normalize: bool) -> list[str | None]:
     if name in ("domain", "host"):
         return _of_urls(table["url"], _domain if name == "domain" else _host)
     if name == "url":
-        return canonical_urls(table["url"])
+        return canonical_urls(table["url"]).to_pylist()
     return [normalise(value) if normalize and value else value for value in column_values(table, name)]
 
 
 def _of_urls(urls: Column, found: Callable[[str], str | None]) -> list[str | None]:
-    return [found(url) if url else None for url in canonical_urls(urls)]
+    return [found(url) if url else None for url in canonical_urls(urls).to_pylist()]
 
 
 def _host(url: str) -> str | None:

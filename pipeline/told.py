@@ -29,7 +29,7 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
         for step, count in manifest["counts"]["split"].items():
             more[step] = more.get(step, 0) + count
     if more:
-        found["split"] = dict(sorted(more.items()))
+        found["split_texts"] = dict(sorted(more.items()))
     total: dict[str, Any] = {}
     for manifest in refined:
         values.add(total, manifest["counts"]["values"])
@@ -38,7 +38,7 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
 
 def told_words(manifest: dict[str, Any]) -> list[str]:
     """The same as lines for a terminal."""
-    split = [f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split", {}).items()]
+    split = [f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split_texts", {}).items()]
     lines = [*split, *values.value_words(manifest), *bounds_words(manifest)]
     if "url_lists" in manifest:
         from pipeline.url_filter import list_words

@@ -111,7 +111,7 @@ def test_split(tmp_path):
     gone = {row["id"]: row for row in rejected(out)}
     assert set(gone) == {"book", "long#1", "long#2"} and set(found) == {"short", "long#3"}
     told = manifest(out)
-    assert told["account"] == {"read": 5, "kept": 2, "rejected": 3, "quarantined": 0} and told["split"] == {
+    assert told["account"] == {"read": 5, "kept": 2, "rejected": 3, "quarantined": 0} and told["split_texts"] == {
         "01.length": 2
     }
     assert "01.length split long documents: 2 more than were read" in funnel(told)
