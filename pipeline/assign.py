@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from pipeline.clusters import copies
 from pipeline.commit import Attempt
 from pipeline.groups import groups, numbers, owners, rows_of
 from pipeline.job import Job
@@ -115,12 +114,12 @@ def why_words(job: Job) -> list[tuple[str | None, str | None]]:
 def _count(job: Job, counts: dict[str, Any], features: pa.Table, verdicts: pa.RecordBatch) -> None:
     split, why = verdicts["split"].to_numpy(), verdicts["why"].to_numpy()
     inside = np.where(split < 0, 0, split)
-    times = copies(job, split, verdicts["cluster_size"].to_numpy())
+    once = (split >= 0).astype(np.int64)
     many = len(job.publish["splits"])
     counts["tasks"].append(
         [
             np.bincount(inside, weights=weight, minlength=many).astype(np.int64).tolist()
-            for weight in (times, times * features["bytes"].to_numpy())
+            for weight in (once, once * features["bytes"].to_numpy())
         ]
     )
     for kind in np.unique(why[why > 0]).tolist():

@@ -12,6 +12,8 @@ from pipeline.chat import snippets
 from pipeline.clusters import corpus_schema
 from pipeline.decontaminated import table_lines
 from pipeline.job import Job
+from pipeline.labels import labels_table
+from pipeline.mixture import mix_table
 from pipeline.split_report import split_words, strata_table
 
 BINARY = ("megatron", "mds", "litdata", "nanotron")
@@ -54,6 +56,8 @@ def card(job: Job, manifest: dict[str, Any]) -> str:
     ]
     lines += _training(job, manifest)
     lines += table_lines(manifest.get("decontamination", {}))
+    lines += labels_table(manifest.get("labels"))
+    lines += mix_table(manifest.get("mix"))
     lines += ["", "`metadata` holds, as JSON text, the fields of a record that have no column of their own.", ""]
     lines += ["Recipe:", "", "```json", json.dumps(manifest["recipe"], ensure_ascii=False, indent=1), "```", ""]
     return "\n".join(lines)

@@ -21,11 +21,15 @@ from dedup.join import HeldoutIndex
 from dedup.shingling import document_sets
 from pipeline import storage
 from pipeline.chat.tables_out import with_text
+from pipeline.check_copies import proofs
 from pipeline.check_sides import relations, shared, wrong_times
 from pipeline.commit import sha256_of
+from pipeline.conflicts import FOLDER as CONFLICTS
 from pipeline.deal import read_part
 from pipeline.errors import RunError
+from pipeline.labels import CONFLICT
 from pipeline.ledger import EARLIER
+from pipeline.mix import LEFT_OUT
 from pipeline.older import layout_of
 from pipeline.run import corpus_manifest
 from pipeline.split_columns import ACROSS
@@ -82,7 +86,8 @@ def check(output: str) -> list[Finding]:
     files = _files(corpus)
     if not files.ok:
         return [files]
-    return [files, _strays(corpus), _account(corpus), _partners(corpus), _leaks(corpus), *_sides(corpus)]
+    more = [Finding(*found) for found in proofs(output, manifest, corpus.parts)]
+    return [files, _strays(corpus), _account(corpus), _partners(corpus), *more, _leaks(corpus), *_sides(corpus)]
 
 
 def _files(corpus: _Corpus) -> Finding:
@@ -101,7 +106,7 @@ def _files(corpus: _Corpus) -> Finding:
 def _strays(corpus: _Corpus) -> Finding:
     finding = Finding("no file lies among them that the manifest does not name")
     named = {entry["path"] for entry in corpus.manifest["files"]}
-    for folder in (*corpus.manifest["splits"], "rejected", "removed", "quarantine", DOCUMENTS):
+    for folder in (*corpus.manifest["splits"], "rejected", "removed", "quarantine", DOCUMENTS, CONFLICTS):
         base = storage.join(corpus.output, folder)
         for file in storage.list_files(base):
             name = f"{folder}/{file.path[len(base) :].lstrip('/')}"
@@ -127,7 +132,7 @@ def _account(corpus: _Corpus) -> Finding:
             elif entry["path"].startswith("quarantine/"):
                 with open(path, "rb") as lines:
                     quarantined += sum(1 for line in lines if json.loads(line))
-    kept = sum(corpus.kept.values()) - manifest.get("copies", 0)
+    kept = sum(corpus.kept.values()) - manifest.get("copies", 0) - manifest.get("augment", {}).get("rows", 0)
     _compare(finding, "kept documents", kept, account["kept"])
     _compare(finding, "rejected documents", rejected, account["rejected"])
     _compare(finding, "quarantined records", quarantined, account["quarantined"])
@@ -136,8 +141,9 @@ def _account(corpus: _Corpus) -> Finding:
 
 
 def _late(path: str) -> list[str]:
-    """Documents that others were removed for, and that the split then dropped."""
-    return pq.read_table(path, columns=["id"], filters=[("reason", "=", ACROSS)], use_threads=False)["id"].to_pylist()
+    """Documents that others may have been removed for, and that went after that: at the split, out of the mixture, or for their label."""
+    late = [("reason", "in", [ACROSS, LEFT_OUT, CONFLICT])]
+    return pq.read_table(path, columns=["id"], filters=late, use_threads=False)["id"].to_pylist()
 
 
 def _compare(finding: Finding, what: str, found: int, told: int) -> None:

@@ -144,6 +144,9 @@ def plan(
     input: InputOption = [],  # noqa: B006 (typer reads the default)
     output: OutputOption = "",
     set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    sample: Annotated[
+        int, typer.Option(help="Read so many documents and tell what a mixture (mix:) is expected to come to.", min=0)
+    ] = 0,
     json_: JsonOption = False,
 ) -> None:
     """The steps and stages of a run, its tasks and bytes, and what is done already. Reads nothing but listings."""
@@ -152,6 +155,10 @@ def plan(
 
     job, _ = prepare(recipe, _assignments(input, output, set_, []))
     found = outlook(job)
+    if sample and found["mix"] and not found["mix"]["counts"]:
+        from pipeline.preview import preview as look
+
+        found["mix"] |= {"counts": look(job, sample)[1]["mix"], "of_sample": sample}
     if json_:
         _print_json(found)
     else:

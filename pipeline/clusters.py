@@ -1,12 +1,12 @@
-"""Clusters of near-duplicates in what is published: as marks on rows, and as weights.
+"""What is published of a document besides itself: the marks of its cluster, and its copies.
 
     keep: none-removed              nobody goes; rows carry `cluster` (id, null if alone) and `cluster_size`
-    upsample: {2: 2, 10: 3}         who is left of a cluster of 2 to 9 documents is written twice, of 10 and more three
-                                    times; rows carry `cluster_size` and `epoch` (0, 1, ...)
+    mix: ...                        a document may be written several times (`pipeline.mixing`); rows carry `epoch` (0, 1, ...)
+    upsample: {2: 2, 10: 3}         a mixture by the size of clusters: who is left of a cluster of 2 to 9 documents is written
+                                    twice, of 10 and more three times; rows carry `cluster_size` and `epoch`
 
-FineWeb-2 weights what deduplication left by the size of its cluster (Penedo et al. 2025, section 5, "rehydration"). Copies
-stand in the largest split only. A document's cluster is what verified pairs connect, and what the cap on comparisons
-left uncompared.
+FineWeb-2 weights what deduplication left by the size of its cluster (Penedo et al. 2025, section 5, "rehydration"). A
+document's cluster is what verified pairs connect, and what the cap on comparisons left uncompared.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from pipeline import ledger
 from pipeline.chat.tables_out import shape_names, written_schema
 from pipeline.groups import mixed
 from pipeline.job import Job
+from pipeline.mix import CLUSTER
 from pipeline.stage_files import manifests
 
 
 def published_schema(job: Job) -> pa.Schema:
     """Columns of a kept record."""
-    schema = ledger.kept_schema(job.refine["signals"], job.refine["chat"])
+    schema = ledger.kept_schema(job.refine["signals"], job.refine["chat"], bool(job.refine["labels"]))
+    mix = job.publish["mix"]
     if job.near["marks"]:
         schema = schema.append(pa.field("cluster", pa.string()))
-    if job.near["marks"] or job.near["upsample"]:
+    if job.near["marks"] or (mix and CLUSTER in mix["by"]):
         schema = schema.append(pa.field("cluster_size", pa.int64()))
     if job.publish["split"]["folds"]:
         schema = schema.append(pa.field("fold", pa.int64()))
-    return schema.append(pa.field("epoch", pa.int64())) if job.near["upsample"] else schema
+    schema = schema.append(pa.field("epoch", pa.int64())) if mix else schema
+    return schema.append(pa.field("augmented_from", pa.string())) if job.publish["augment"] else schema
 
 
 def corpus_schema(job: Job) -> pa.Schema:
@@ -45,14 +48,6 @@ def corpus_schema(job: Job) -> pa.Schema:
     for manifest in manifests(job.output, "refine"):
         bits |= manifest["counts"]["shape"]
     return written_schema(published_schema(job), layout, shape_names(bits))
-
-
-def copies(job: Job, split: np.ndarray, cluster_size: np.ndarray) -> np.ndarray:
-    """int64: how many times each document is written; 0 if it is removed (split -1)."""
-    table = job.near["upsample"]
-    times = np.array([1, *(count for _, count in table)], dtype=np.int64)
-    found = times[np.searchsorted([size for size, _ in table], cluster_size, side="right")] if table else 1
-    return np.where(split < 0, 0, np.where(split == job.publish["main"], found, 1)).astype(np.int64)
 
 
 def with_cluster(table: pa.Table) -> pa.Table:
@@ -72,17 +67,20 @@ def with_fold(job: Job, table: pa.Table) -> pa.Table:
 
 def repeated(job: Job, table: pa.Table, parts: np.ndarray) -> Iterator[pa.Table]:
     """Rows as they are, then once more those that are written a second time, and so on, each time elsewhere. `table`
-    has split, position and part; `parts`: output shards of each split, uint64."""
-    if not job.near["upsample"]:
+    has split, position, part and times; `parts`: output shards of each split, uint64."""
+    if not job.publish["mix"]:
         yield table
         return
-    times = copies(job, table["split"].to_numpy(), table["cluster_size"].to_numpy())
-    for epoch in range(int(times.max(initial=1))):
+    times = table["times"].to_numpy()
+    for epoch in range(int(times.max(initial=0))):
         rows = table.filter(pa.array(times > epoch))
         rows = set_column(rows, "epoch", pa.array(np.full(len(rows), epoch), pa.int64()))
-        if epoch and len(rows):
-            position = mixed(rows["position"].to_numpy() + np.uint64(epoch), 2 * job.publish["seed"] + 1)
-            part = ((position >> np.uint64(32)) * parts[rows["split"].to_numpy()]) >> np.uint64(32)
-            rows = set_column(rows, "position", pa.array(position))
-            rows = set_column(rows, "part", pa.array(part.astype(np.int32)))
-        yield rows
+        yield moved(job, rows, parts, epoch) if epoch and len(rows) else rows
+
+
+def moved(job: Job, rows: pa.Table, parts: np.ndarray, number: int) -> pa.Table:
+    """Rows at a place of their own, by a hash of the first place and `number`."""
+    position = mixed(rows["position"].to_numpy() + np.uint64(number), 2 * job.publish["seed"] + 1)
+    part = ((position >> np.uint64(32)) * parts[rows["split"].to_numpy()]) >> np.uint64(32)
+    rows = set_column(rows, "position", pa.array(position))
+    return set_column(rows, "part", pa.array(part.astype(np.int32)))

@@ -30,12 +30,20 @@ import zstandard
 from filters.step import set_column
 from pipeline import ledger
 from pipeline.assign import why_words
+from pipeline.augmented import augmented
 from pipeline.chat.tables_out import written_rows
 from pipeline.clusters import corpus_schema, published_schema, repeated, with_cluster, with_fold
 from pipeline.commit import Attempt
+from pipeline.conflicts import details
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.groups import group_starts, groups, mixed
 from pipeline.job import Job
+from pipeline.labels import CONFLICT
+from pipeline.labels import STEP as LABELS_STEP
+from pipeline.labels import count as count_labels
+from pipeline.mix import LEFT_OUT
+from pipeline.mix import STEP as MIX_STEP
+from pipeline.mixing import draws, times_of
 from pipeline.older import compared, write_part
 from pipeline.plan import final_splits
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened, output_rows
@@ -58,8 +66,9 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     dealt = attempt.create("dealt", f".work/deal/{index:06d}.arrow")
     schema = _dealt_schema(job)
     shape = _shape(job, task["round"])
-    account: dict[str, Any] = {"kept": 0, "rejected": {}}
+    account: dict[str, Any] = {"kept": 0, "rejected": {}, "labels": {}}
     where: list[list[int]] = []
+    noise = {"rows": 0, "unchanged": 0}
     with opened(job.output) as files:
         for stage in text_stages(job):
             before = manifests(job.output, stage)[index]
@@ -78,7 +87,10 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 kept = with_cluster(kept) if job.near["marks"] else kept
                 kept = with_fold(job, kept)
                 account["kept"] += len(kept)
-                for copy in repeated(job, kept, shape[:, 0]):
+                if job.refine["labels"]:
+                    count_labels(job.publish["splits"], kept, account["labels"])
+                copies = repeated(job, kept, shape[:, 0])
+                for copy in itertools.chain(copies, augmented(job, kept, shape[:, 0], noise)):
                     dealt.rows += len(copy)
                     for place, rows in _by_piece(copy, shape):
                         sink.write_table(conform(rows, schema).combine_chunks())
@@ -92,7 +104,8 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         raise AssertionError(
             f"deal task {index}: {output_rows(manifest, 'docs')} documents came in, {account} went out"
         )
-    return {**account, "copies": dealt.rows - account["kept"], "batches": where}
+    copied = dealt.rows - account["kept"] - noise["rows"]
+    return {**account, "copies": copied, "augmented": noise, "batches": where}
 
 
 def _dealt_schema(job: Job) -> pa.Schema:
@@ -123,7 +136,10 @@ def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int
     table = pa.Table.from_batches([files.arrow(assigned[group], "verdicts").get_batch(place)])
     features = files.table(manifest, "features").select(["key0", "key1", "bytes"])
     split, why = table["split"].to_numpy(), table["why"].to_numpy()
-    position, part = places(job, features, split, _before(assigned, group, place), final_splits(job, final_round))
+    # in the order of the input documents stand where they would stand without a mixture; copies are moved from there
+    splits, once = final_splits(job, final_round), final_splits(job, final_round, once=True)
+    splits = {name: {**found, "bytes": once[name]["bytes"]} for name, found in splits.items()}
+    position, part = places(job, features, split, _before(assigned, group, place), splits)
     steps, reasons = np.array(why_words(job), dtype=object).T
     named = _names(files, assigned, manifest["index"], group) if (why > 0).any() else {}
     first = manifest["index"] << DOC_BITS
@@ -137,6 +153,38 @@ def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int
         "detail": pa.array([corpus and f"{ledger.EARLIER}{corpus}" for _, corpus in keepers], pa.string()),
     }
     for name, column in columns.items():
+        table = table.append_column(name, column)
+    table = _contradicted(job, table, details(job, files, final_round, manifest["index"], len(table)))
+    if job.publish["augment"]:
+        keys = files.table(manifest, "features").select(["key0", "key1", "text0"])
+        table = table.append_column("noise_seed", pa.array(draws(job.publish["augment"], keys)))
+    return _left_out(table, times_of(job, files, final_round, group, place))
+
+
+def _contradicted(job: Job, table: pa.Table, told: np.ndarray) -> pa.Table:
+    """With what the ledger says of a label in conflict; the document goes if the recipe drops such."""
+    if not job.refine["labels"]:
+        return table
+    said = pa.array(told, pa.string())
+    table = set_column(table, "detail", pc.coalesce(table["detail"], said))
+    if job.refine["labels"]["conflicts"] == "list":
+        return table
+    out = pc.and_(pc.is_valid(said), pc.greater_equal(table["split"], 0))
+    values = {"split": pa.scalar(-1, pa.int16()), "step": LABELS_STEP, "reason": CONFLICT}
+    for name, value in values.items():
+        table = set_column(table, name, pc.if_else(out, value, table[name]))
+    return table
+
+
+def _left_out(table: pa.Table, times: dict[str, pa.Array]) -> pa.Table:
+    """With `times`, `augmented`; a document that the mixture does not take once goes to the ledger, with its bucket."""
+    bucket = times.pop("left_out_of", None)
+    if bucket is not None:
+        out = pc.is_valid(bucket)
+        values = {"split": pa.scalar(-1, pa.int16()), "step": MIX_STEP, "reason": LEFT_OUT, "detail": bucket}
+        for name, value in values.items():
+            table = set_column(table, name, pc.if_else(out, value, table[name]))
+    for name, column in times.items():
         table = table.append_column(name, column)
     return table
 

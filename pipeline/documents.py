@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 
 from dedup.containment import sample
 from dedup.exact import record_keys, text_hashes
-from dedup.keys import key_hashes
+from dedup.keys import column_values, key_hashes
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingling import document_sets
 from filters.step import set_column
+from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import ledger
 from pipeline.commit import Attempt, Output
 from pipeline.job import Job
@@ -56,6 +57,8 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
     fields += [(name, pa.uint64()) for name in ("key0", "key1", "text0", "text1")]
     fields += [("chars", pa.int64()), ("bytes", pa.int64())]
     fields += [(f"signal.{name}", pa.float64()) for name in refine["criteria"]]
+    fields += [(f"carried.{name}", pa.string()) for name in refine["carried"]]
+    fields += [("tokens", pa.int64())] if refine["mix_tokens"] else []
     fields += [(f"by{n}.{half}", pa.uint64()) for n in range(1, len(refine["keys"]) + 1) for half in (0, 1)]
     fields += split_fields(refine["split"])
     if refine["minhash"]:
@@ -66,7 +69,7 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
 def docs_schema(refine: dict[str, Any], last: bool = True) -> pa.Schema:
     """Columns of the docs file; `last` unless texts are cut later."""
     schema = (
-        ledger.kept_schema(refine["signals"], refine["chat"])
+        ledger.kept_schema(refine["signals"], refine["chat"], bool(refine["labels"]))
         .append(pa.field("_shard", pa.string()))
         .append(pa.field("_record", pa.int64()))
     )
@@ -134,9 +137,22 @@ class DocumentFiles:
             for half in (0, 1):
                 table = set_column(table, f"by{number}.{half}", pa.array(hashes[:, half], pa.uint64(), mask=~has))
         table = with_split(table, self.part["split"])
+        for name in self.part["carried"]:
+            table = set_column(table, f"carried.{name}", pa.array(column_values(table, name), pa.string()))
+        if self.part["mix_tokens"]:
+            table = set_column(table, "tokens", self._tokens(table))
         if self.part["minhash"]:
             table = self._sketched(table)
         return conform(table, self._schema)
+
+    def _tokens(self, table: pa.Table) -> pa.Array:
+        """Tokens of each text as it is written. A rule may have counted them before a later edit; a recorded signal has not."""
+        recorded = f"signal.{TOKEN_COUNT}"
+        if recorded in table.schema.names and TOKEN_COUNT not in measured(self.part):
+            return pc.cast(table[recorded], pa.int64()).combine_chunks()
+        from filters.tokenizer_files import opened
+
+        return pa.array(opened(self.part["tokenizer"]).count(pc.fill_null(table["text"], "").to_pylist()), pa.int64())
 
     def _sketched(self, table: pa.Table) -> pa.Table:
         sketch = self.part["minhash"]

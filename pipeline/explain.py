@@ -62,7 +62,7 @@ def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[s
 
 
 def _life(job: Job, manifest: dict[str, Any], doc_id: str, end: dict[str, Any]) -> str:
-    found = _record(job, doc_id, end) or _record(job, doc_id.rpartition("#")[0], end)
+    found = _record(job, end.get("augmented_from") or doc_id, end) or _record(job, doc_id.rpartition("#")[0], end)
     if found is None:
         lines = [f"{doc_id}", "  (the record is not in the input files any more: only its end is known)"]
     else:
@@ -170,7 +170,8 @@ def _verdict(reason: dict[str, Any] | None, before: str | None, table: pa.Table)
 
 def _end(end: dict[str, Any]) -> list[str]:
     if "kept_in" in end:
-        return [f"  kept     in {end['kept_in']}"]
+        noise = f"; {end['augmented_from']} with noise" if end.get("augmented_from") else ""
+        return [f"  kept     in {end['kept_in']}{noise}"]
     lines = [f"  rejected at {end['step']}: {end['reason']}"]
     if end["duplicate_of"]:
         alike = "" if end["similarity"] is None else f"; similarity {end['similarity']:.4f}"

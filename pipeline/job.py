@@ -26,10 +26,13 @@ import filters
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, split_options, storage
+from pipeline.augment import augment_spec
 from pipeline.chat.options import check_chat, output_layout
 from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
+from pipeline.labels import labels_part
 from pipeline.lean import needs_all, start_lean
+from pipeline.mix import carried, mix_signals, mix_spec
 from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
 from pipeline.steps import Steps, measures, parse_steps
@@ -84,16 +87,17 @@ def resolve(recipe: Recipe, source: Source) -> Job:
     steps = parse_steps(recipe.steps, source)
     _check_output(recipe, source)
     check_chat(recipe, steps, source)
-    _check_signals(recipe, steps, source)
+    mix = mix_spec(recipe, steps, source)
+    _check_signals(recipe, steps, mix, source)
     tokens = token_options(recipe, source)
     shards = inputs.shards(recipe, source)
     _check_order(recipe, steps, shards, source)
     return Job(
         output=inputs.absolute(recipe.output.path),
         shards=shards,
-        refine=_refine_part(recipe, steps, modules, tokens),
+        refine=_refine_part(recipe, steps, modules, tokens, mix),
         near=_near_part(steps),
-        publish={**_publish_part(recipe), "tokens": tokens},
+        publish={**_publish_part(recipe), "tokens": tokens, "mix": mix, "augment": augment_spec(recipe, source)},
         batch_size=recipe.run.batch_size,
         memory=recipe.run.memory,
         older=_older(steps, source),
@@ -144,10 +148,16 @@ def libraries() -> dict[str, str]:
 
 
 def _refine_part(
-    recipe: Recipe, steps: Steps, modules: list[dict[str, str]], tokens: dict[str, Any] | None
+    recipe: Recipe,
+    steps: Steps,
+    modules: list[dict[str, str]],
+    tokens: dict[str, Any] | None,
+    mix: dict[str, Any] | None,
 ) -> dict[str, Any]:
     signals = recipe.output.signals
     split = split_options.of_documents(split_options.options(recipe.output.split))
+    criteria = [*keep_signals(steps.keep), *mix_signals(mix)]
+    mix_tokens = mix is not None and mix["unit"] == "tokens"
     measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
     return {
@@ -160,7 +170,10 @@ def _refine_part(
         "steps": [step.as_json() for step in steps.rows],
         "signals": asked,
         "record_all": signals == "all",
-        "criteria": keep_signals(steps.keep),
+        "criteria": list(dict.fromkeys(criteria)),
+        "labels": labels_part(recipe.labels),
+        "carried": list(dict.fromkeys([*carried(mix), *(["label"] if recipe.labels else [])])),
+        "mix_tokens": mix_tokens,
         "uses": modules,
         "rejected_text": recipe.output.rejected_text,
         "minhash": _sketch(steps),
@@ -169,7 +182,7 @@ def _refine_part(
         "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
         # a run that counts no tokens here need not refine again for another tokenizer
         "tokenizer": tokens["tokenizer"]
-        if tokens and TOKEN_COUNT in {*measured, *asked, *keep_signals(steps.keep)}
+        if tokens and (mix_tokens or TOKEN_COUNT in {*measured, *asked, *criteria})
         else None,
     }
 
@@ -186,7 +199,6 @@ def _near_part(steps: Steps) -> dict[str, Any]:
         "keys": [{"name": name, "reason": key.reason()} for name, key in steps.keys],
         "keep": [item for item in steps.keep if item != MARK] if steps.keep else steps.keep,
         "marks": MARK in (steps.keep or []),
-        "upsample": sorted([size, count] for size, count in near.upsample.items()) if near else [],
         "threshold": near.threshold if near else None,
         "similarity": near.similarity if near else None,
     }
@@ -247,11 +259,12 @@ def _check_output(recipe: Recipe, source: Source) -> None:
         raise RecipeError(f"{source.where(('output', 'path'))}: '{path}' is a file; the output is a folder.")
 
 
-def _check_signals(recipe: Recipe, steps: Steps, source: Source) -> None:
+def _check_signals(recipe: Recipe, steps: Steps, mix: dict[str, Any] | None, source: Source) -> None:
     asked: list[tuple[str, tuple[str | int, ...]]] = []
     if recipe.output.signals != "all":
         asked += [(name, ("output", "signals")) for name in recipe.output.signals]
     asked += [(name, ("steps",)) for name in keep_signals(steps.keep)]
+    asked += [(name, ("mix", "by")) for name in mix_signals(mix)]
     measured = {name for step in steps.rows for name in measures(step)}
     check_count([*measured, *(name for name, _ in asked)], recipe, source)
     for name, path in asked:

@@ -50,10 +50,11 @@ def signal_type(names: list[str]) -> pa.DataType:
     return pa.struct([(name, pa.float64()) for name in names])
 
 
-def kept_schema(signals: list[str], chat: bool = False) -> pa.Schema:
+def kept_schema(signals: list[str], chat: bool = False, label: bool = False) -> pa.Schema:
     """Columns of a kept record; `signals` is a struct column where the recipe asks for any, `conversation` there is where
-    it reads conversations (`chat`)."""
+    it reads conversations (`chat`), `label` where it has labels."""
     schema = KEPT.append(pa.field("conversation", pa.large_string())) if chat else KEPT
+    schema = schema.append(pa.field("label", pa.string())) if label else schema
     return schema.append(pa.field("signals", signal_type(signals))) if signals else schema
 
 

@@ -34,6 +34,8 @@ from pipeline.job import Job, fingerprint
 from pipeline.stage_files import DOC_BITS, Files, manifests
 
 STAGE = "older"
+NOT_MIXED: dict[str, Any] = {"carried": [], "mix_tokens": False, "labels": None, "split": None}
+"""What mixtures, labels and splits ask of documents is not asked of earlier ones."""
 
 
 def compared(job: Job) -> list[dict[str, Any]]:
@@ -133,7 +135,7 @@ def index(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Features and shingles of the documents of some shards, as they are."""
     from pipeline.refine import records
 
-    part = {**job.refine, "criteria": [], "signals": [], "split": None}
+    part = {**job.refine, "criteria": [], "signals": [], **NOT_MIXED}
     prefix = f"part-{task['index']:05d}" if job.publish["index"] == "only" else f".work/index/{task['index']:06d}"
     sink = DocumentFiles(part, attempt, prefix, texts=False, heldout=True)
     rows = quarantined = 0
@@ -189,7 +191,7 @@ def write_part(
 
 def index_schema(refine: dict[str, Any]) -> pa.Schema:
     """Columns of an index's features."""
-    return features_schema({**refine, "criteria": [], "split": None}).append(pa.field("heldout", pa.bool_()))
+    return features_schema({**refine, "criteria": [], **NOT_MIXED}).append(pa.field("heldout", pa.bool_()))
 
 
 def write_index_manifest(folder: str, sketch: dict[str, Any], parts: list[list[dict[str, Any]]]) -> None:

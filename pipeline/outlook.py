@@ -15,6 +15,9 @@ from pipeline.commit import finished
 from pipeline.cut import cut_stages
 from pipeline.fit import to_fit
 from pipeline.job import Job
+from pipeline.labels import STEP as LABELS_STEP
+from pipeline.mix import mix_words
+from pipeline.mixture import exact, mix_lines
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
 
@@ -23,6 +26,8 @@ LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publis
 
 def outlook(job: Job) -> dict[str, Any]:
     """Plain data; nothing is read but listings and the manifests of a run that was begun."""
+    made, spec = corpus_manifest(job.output), job.publish["mix"]
+    later = (*LATER[:-2], *(["conflicts"] if job.refine["labels"] else []), *(["mix"] if spec else []), *LATER[-2:])
     kinds = Counter(shard["format"] for shard in job.shards)
     there = finished(job.output, "refine") if storage.exists(storage.join(job.work, "job.json")) else set()
     fits = {stage: _begun(job, stage) for stage in ("fit", "fitted")} if to_fit(job) else {}
@@ -34,16 +39,28 @@ def outlook(job: Job) -> dict[str, Any]:
             "bytes": sum(shard["size"] for shard in job.shards),
             "formats": dict(kinds),
         },
-        "steps": [_step(step) for step in job.refine["steps"]]
+        "steps": [
+            _step({"name": LABELS_STEP, "where": {}, "kind": "labels", "options": part})
+            for part in [job.refine["labels"]]
+            if part
+        ]
+        + [_step(step) for step in job.refine["steps"]]
         + [_cut(options) for options in job.refine["cuts"].values()]
         + [f"{name}  {_dedup(job, kind)}" for kind, name in job.near["names"].items()],
         "stages": {
             **fits,
             "refine": {"tasks": len(bundles(job.shards)), "done": _begun(job, "refine")["done"] if fits else done},
-            **{stage: _begun(job, stage) for stage in (*cut_stages(job), *LATER)},
+            **{stage: _begun(job, stage) for stage in (*cut_stages(job), *later)},
         },
         "recall": [[round(s, 2), round(p, 4)] for s, p in _recall(sketch) if s >= 0.5] if sketch else [],
-        "output": {"path": job.output, **job.publish, "finished": corpus_manifest(job.output) is not None},
+        "output": {"path": job.output, **job.publish, "finished": made is not None},
+        "mix": {
+            "words": mix_words(spec, job.publish["splits"]),
+            # a finished run has swept its work away
+            "counts": made["mix"] if made and made.get("mix") else exact(job),
+        }
+        if spec
+        else None,
     }
 
 
@@ -133,6 +150,7 @@ def outlook_text(found: dict[str, Any]) -> str:
     if found["recall"]:
         lines += ["", "share of pairs that become candidates (and are then verified), by similarity"]
         lines.append("  " + "  ".join(f"{s:.2f}: {p:.4f}" for s, p in found["recall"]))
+    lines += _mixture(found["mix"]) if found["mix"] else []
     shares = ", ".join(f"{name} {share:g}" for name, share in zip(output["splits"], output["shares"]))
     state = "finished" if output["finished"] else "not finished"
     lines += [
@@ -140,3 +158,15 @@ def outlook_text(found: dict[str, Any]) -> str:
         f"output  {output['path']} ({output['format']}, shards of {output['shard_size'] / 1e6:,.0f} MB of text, {shares}; {state})",
     ]
     return "\n".join(lines)
+
+
+def _mixture(told: dict[str, Any]) -> list[str]:
+    lines = ["", f"mix     {told['words']}"]
+    if told.get("of_sample"):
+        lines.append(f"        estimated from a sample of {told['of_sample']:,} documents:")
+    if told["counts"]:
+        return [*lines, *(f"        {line}" for line in mix_lines(told["counts"]))]
+    return [
+        *lines,
+        "        what this comes to is known when the documents are compared; --sample 1000 estimates it now",
+    ]

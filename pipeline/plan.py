@@ -2,7 +2,8 @@
 
     (fit -> fitted ->)
     refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 (-> sides-0) -> assign-0
-    (-> probe-0 -> resolve-1 (-> sides-1) -> assign-1 ...) -> deal -> publish
+    (-> probe-0 -> resolve-1 (-> sides-1) -> assign-1 ...) (-> conflicts-1) (-> mix-1-0 ... mix-1-4, after round 1 of assign)
+    -> deal -> publish
 
 A task's id is a hash of all that its result depends on: the stage, its place in it, the code, the part of the
 recipe it reads, and the bytes of its inputs (files by path, size and version; earlier stages by their manifests).
@@ -18,6 +19,8 @@ from pipeline.documents import documents
 from pipeline.fit import share, to_fit
 from pipeline.groups import groups, partitions
 from pipeline.job import Job, code_version, fingerprint
+from pipeline.mixing import last_stage
+from pipeline.mixing import tasks as mix_tasks
 from pipeline.older import compared
 from pipeline.probe import heldout_chunks
 from pipeline.stage_files import manifests
@@ -71,6 +74,10 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
         bodies = [{} for _ in groups(compared(job))]
     elif kind == "match":
         bodies = [{} for _ in range(partitions(job, compared(job)))]
+    elif kind == "conflicts":
+        bodies = [{"round": this_round}]
+    elif kind == "mix":
+        bodies = mix_tasks(job, stage)
     elif kind == "deal":
         bodies = [{"round": this_round} for _ in documents(job)]
     else:
@@ -83,9 +90,11 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
     return [_spec(job, name, index, body, upstream) for index, body in enumerate(bodies)]
 
 
-def final_splits(job: Job, final_round: int) -> dict[str, Any]:
-    """What the last round of assign says of each split: rows, bytes, output shards."""
-    tasks = [task for m in manifests(job.output, f"assign-{final_round}") for task in m["counts"]["tasks"]]
+def final_splits(job: Job, final_round: int, once: bool = False) -> dict[str, Any]:
+    """What will be written of each split: rows, bytes, output shards. `final_round`: the last of assign. `once`: as if each
+    document were written once, whatever a mixture says."""
+    stage = f"assign-{final_round}" if once else last_stage(job, final_round)
+    tasks = [task for m in manifests(job.output, stage) for task in m["counts"]["tasks"]]
     found = {}
     for number, name in enumerate(job.publish["splits"]):
         rows, size = (sum(task[what][number] for task in tasks) for what in (0, 1))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.engines.local import LocalEngine
 from pipeline.job import Job
+from pipeline.mixture import mix_lines, scaled, unmixed
 from pipeline.progress import Silent, funnel
 from pipeline.recipe import Run
 from pipeline.refine import records
@@ -38,11 +39,15 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
             shards=chosen,
             limit=-(-documents // count),
             refine={**job.refine, "rejected_text": True},
+            publish=unmixed(job),
         )
         started = time.perf_counter()
         outcome = run(sample, Run(engine="local"), LocalEngine(), Silent())
         seconds = time.perf_counter() - started
         examples = _examples(folder, outcome.manifest)
+    factor = _factor(job, chosen, outcome.manifest)
+    if job.publish["mix"] and factor:
+        outcome.manifest["mix"] = scaled(job, outcome.manifest["mix"], factor)
     return "\n".join(
         [
             _head(job, chosen, outcome.manifest),
@@ -50,7 +55,8 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
             funnel(outcome.manifest),
             "",
             examples,
-            _estimate(job, chosen, outcome.manifest, seconds),
+            _estimate(job, outcome.manifest, factor, seconds),
+            *_mixture(job, outcome.manifest),
         ]
     ), outcome.manifest
 
@@ -89,19 +95,29 @@ def _beginning(text: str | None) -> str:
     return textwrap.shorten(text, 160, placeholder=" ...") if text else "(no text)"
 
 
-def _estimate(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any], seconds: float) -> str:
-    """The whole, by the number of records in the sampled files and their share of all bytes."""
+def _factor(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any]) -> float:
+    """How many times the sample the whole is, by the number of records in the sampled files and their share of all bytes; 0 if
+    nothing was read."""
     read = manifest["account"]["read"]
     records = sum(_records(job, shard) for shard in chosen)
-    if not read or not records:
-        return "No document was read: no estimate."
     total, sampled = (sum(shard["size"] for shard in shards) for shards in (job.shards, chosen))
-    factor = max(1.0, records * total / max(sampled, 1) / read)
-    kept = manifest["account"]["kept"] * factor
+    return max(1.0, records * total / max(sampled, 1) / read) if read and records else 0.0
+
+
+def _estimate(job: Job, manifest: dict[str, Any], factor: float, seconds: float) -> str:
+    """The whole, from the sample."""
+    if not factor:
+        return "No document was read: no estimate."
+    account, total = manifest["account"], sum(shard["size"] for shard in job.shards)
     return (
-        f"For all {len(job.shards)} files ({total / 1e6:,.1f} MB as stored): about {read * factor:,.0f} documents, {kept:,.0f} kept, "
-        f"{seconds * factor:,.0f} s on one core. More duplicates will be found in the whole than in a sample."
+        f"For all {len(job.shards)} files ({total / 1e6:,.1f} MB as stored): about {account['read'] * factor:,.0f} documents, "
+        f"{account['kept'] * factor:,.0f} kept, {seconds * factor:,.0f} s on one core. "
+        "More duplicates will be found in the whole than in a sample."
     )
+
+
+def _mixture(job: Job, manifest: dict[str, Any]) -> list[str]:
+    return ["", "expected " + "\n".join(mix_lines(manifest["mix"]))] if job.publish["mix"] and manifest["mix"] else []
 
 
 def _records(job: Job, shard: dict[str, Any]) -> float:

@@ -27,6 +27,8 @@ WHAT = {
     "sides": "joining groups",
     "assign": "dealing sides",
     "probe": "looking for leaks",
+    "conflicts": "comparing labels",
+    "mix": "weighing the mixture",
     "deal": "writing the ledger",
     "publish": "writing the corpus",
 }
@@ -169,10 +171,15 @@ def funnel(manifest: dict[str, Any]) -> str:
     left, middle = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
     lines = [f"{step:<{left}}  {reason:<{middle}}  {n:>10,}  {abs(n) / read:>6.1%}" for step, reason, n in rows]
     lines += [_cut_words(step, found) for step, found in manifest["cut"].items()]
-    from pipeline.told import told_words  # the readers, which --help does without
+    lines += _found_words(manifest.get("decontamination", {}))
+    # the readers, which --help does without
+    from pipeline.augmented import augment_words
+    from pipeline.labels import labels_words
+    from pipeline.mixture import mix_lines
+    from pipeline.told import told_words
 
-    lines += told_words(manifest)
-    return "\n".join([*lines, *_found_words(manifest.get("decontamination", {}))])
+    lines += told_words(manifest) + labels_words(manifest.get("labels")) + augment_words(manifest.get("augment"))
+    return "\n".join([*lines, *(mix_lines(manifest["mix"]) if manifest.get("mix") else [])])
 
 
 def _cut_words(step: str, found: dict[str, Any]) -> str:

@@ -44,6 +44,32 @@ Format = Literal[
     "text", "markdown", "html", "epub", "mediawiki", "tar", "zip",
 ]  # fmt: skip
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
+COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+def count(value: Any) -> Any:
+    """'1.5B' -> 1_500_000_000; a whole number stays."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]?)\s*", value)
+    if not found or found[2].upper() not in COUNTS:
+        raise ValueError("expected a count such as 500M, 2.5B or a whole number")
+    return int(float(found[1]) * COUNTS[found[2].upper()])
+
+
+def named(value: Any) -> Any:
+    """A mapping with its keys as text: YAML reads 10 as a number."""
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def as_texts(value: Any) -> Any:
+    """A list of names as texts: labels may be numbers."""
+    return [str(item) if isinstance(item, int) else item for item in value] if isinstance(value, list) else value
+
+
+Count = Annotated[int, BeforeValidator(count), Field(ge=0)]
+Times = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Texts = Annotated[list[str], BeforeValidator(one_or_many)]
 
 
@@ -138,6 +164,52 @@ class Pack(Model):
     pad: int | str | None = None
 
 
+class Mix(Model):
+    """How often documents are written, by bucket; see docs/mixtures.md."""
+
+    by: Texts = Field(default_factory=list)
+    epochs: Annotated[dict[str, Times], BeforeValidator(named)] | None = None
+    weights: Annotated[dict[str, Weight], BeforeValidator(named)] | None = None
+    budget: Annotated[dict[str, Count], BeforeValidator(named)] | None = None
+    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    total: Annotated[int, BeforeValidator(count), Field(gt=0)] | None = None
+    rest: Weight | None = None
+    max_epochs: Annotated[float, Field(gt=0, le=100)] = 100.0
+    unit: Literal["tokens", "bytes", "documents"] | None = None
+    split: str | None = None
+    seed: int = 0
+
+
+class Labels(Model):
+    """The labels of a classification set; see docs/labels.md."""
+
+    column: str = Field(default="label", min_length=1)
+    values: Annotated[list[str], BeforeValidator(as_texts), Field(min_length=1)] | None = None
+    missing: Literal["drop", "keep"] = "drop"
+    unknown: Literal["drop", "keep"] = "drop"
+    conflicts: Literal["list", "drop"] = "list"
+
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augment(Model):
+    """Noisy copies of training documents; see docs/labels.md."""
+
+    copies: Times | Annotated[dict[str, Times], BeforeValidator(named)] | None = None
+    balance: bool = False
+    max_copies: Annotated[float, Field(gt=0, le=100)] = 10.0
+    spacing: Rate = 0.0
+    width: Rate = 0.0
+    punctuation: Rate = 0.0
+    case: Rate = 0.0
+    swaps: Rate = 0.0
+    drops: Rate = 0.0
+    typos: Rate = 0.0
+    split: str | None = None
+    seed: int = 0
+
+
 class Output(Model):
     """Where the corpus goes, and how."""
 
@@ -191,6 +263,9 @@ class Recipe(Model):
     steps: list[Any] = Field(default_factory=list)
     output: Output
     tokens: Tokens | None = None
+    mix: Mix | None = None
+    labels: Labels | None = None
+    augment: Augment | None = None
     run: Run = Field(default_factory=Run)
     uses: Texts = Field(default_factory=list)
 

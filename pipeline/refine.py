@@ -29,7 +29,7 @@ import filters
 from filters.step import Step, all_kept, reasons, set_column
 from filters.texts import Views
 from filters.tokens import use as use_tokenizer
-from pipeline import decontaminated, ledger, storage, values
+from pipeline import decontaminated, labels, ledger, storage, values
 from pipeline.build import build
 from pipeline.chat.tables_out import SHAPE, fitting
 from pipeline.commit import Attempt
@@ -69,6 +69,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "shape": 0,
         "values": {},
         "split": {},
+        "labels": {},
     }
     steps = build_steps(job)
     for shard in task["shards"]:
@@ -151,6 +152,7 @@ def _refine_batch(
             rejected, why = outcome
             decontaminated.tally(part["steps"], counts["contaminated"], rejected)
             ledger.count_rejects(account, name, why.field("reason").to_pylist())
+            labels.tally(counts["labels"], why)
             rejects.append(ledger_rows(part, rejected, why, name, pa.array([shard] * len(rejected), pa.string())))
     if rejects:
         # in the order of the input, not of the steps: or the order would hang on the size of the batch
@@ -257,9 +259,11 @@ def _built(refine_json: str, bounds_json: str) -> list[Named]:
         for step in part["steps"]
     ]
     split = part["split"]
+    checked = [Named(labels.STEP, labels.labels_step(part["labels"]), False)] if part["labels"] else []
     fits = [Named(LAYOUT_STEP, fitting(part["layout"]), False)] if part["layout"] else []
     last = [Named(SPLIT_STEP, timed(split), False)] if split and split["times"] else []
-    return [Named(READ_STEP, _as_read, False), *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
+    first = [Named(READ_STEP, _as_read, False), *checked]
+    return [*first, *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
 
 
 def _edits(step: dict[str, Any]) -> bool:

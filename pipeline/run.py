@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipeline import decontaminated, ledger, storage
+from pipeline.augmented import augment_summary
 from pipeline.card import write_card, write_manifest, write_snippets
 from pipeline.chat.snippets import AXOLOTL, LLAMA_FACTORY
 from pipeline.commit import finished, read_manifest
+from pipeline.conflicts import stage_of as conflict_stage
 from pipeline.cut import STAGES as CUT_STAGES
 from pipeline.cut_files import summary as cut_summary
 from pipeline.engines import Engine
@@ -22,7 +24,10 @@ from pipeline.errors import RecipeError, RunError
 from pipeline.fit import to_fit
 from pipeline.guard import guard, source_losses
 from pipeline.job import Job, fingerprint
+from pipeline.labels import labels_summary
 from pipeline.lease import Lease
+from pipeline.mixing import mix_summary
+from pipeline.mixing import rounds as mix_rounds
 from pipeline.older import write_index_manifest
 from pipeline.plan import final_splits, stage_tasks
 from pipeline.recipe import Run
@@ -189,6 +194,7 @@ def clear(output: str) -> None:
         "removed",
         "quarantine",
         "documents",
+        "labels",
         "index",
         ".work/manifests",
         ".work/stages",
@@ -231,6 +237,10 @@ class _Driver:
             number += 1
         if self.settings.max_source_loss < 1:
             guard(self.job, number, self.settings.max_source_loss)
+        for name in conflict_stage(self.job, number):
+            assigned = self.stage(name, [refined, assigned])
+        for name in mix_rounds(self.job, number):
+            assigned = self.stage(name, [refined, assigned])
         dealt = self.stage(f"deal-{number}", [refined, assigned])
         self.stage(f"publish-{number}", [dealt])
         return number
@@ -344,7 +354,8 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
     cut = [manifest for found in cuts.values() for manifest in found]
     for manifest in (*cut, *dealt):
         ledger.add(account, {"read": 0, "kept": 0, "quarantined": 0, "rejected": manifest["counts"]["rejected"]})
-    copies = sum(manifest["counts"]["copies"] for manifest in dealt)
+    copied = sum(manifest["counts"]["copies"] for manifest in dealt)
+    copies = copied + sum(manifest["counts"]["augmented"]["rows"] for manifest in dealt)
     account["kept"] = sum(manifest["counts"]["rows"] for manifest in published) - copies
     ledger.assert_balanced(account, "the run")
     assigned = sum(found["rows"] for found in splits.values())
@@ -352,14 +363,20 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         raise AssertionError(f"assign kept {assigned} documents, {account['kept'] + copies} were written")
     matched = [manifest["counts"] for manifest in manifests(job.output, "match")]
     probes = [m["counts"]["pairs"] for number in range(final_round) for m in manifests(job.output, f"probe-{number}")]
-    files = [o for m in (*published, *dealt, *cut) for o in m["outputs"] if not o["path"].startswith(".work/")]
+    contradicted = [m for stage in conflict_stage(job, final_round) for m in manifests(job.output, stage)]
+    files = [
+        o for m in (*published, *dealt, *cut, *contradicted) for o in m["outputs"] if not o["path"].startswith(".work/")
+    ]
     shards = [shard for manifest in refined for shard in manifest["counts"]["shards"]]
     return {
         "files": sorted(({k: o[k] for k in ("path", "rows", "bytes", "sha256")} for o in files), key=lambda o: o["path"]),
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
-        "splits": {name: found["rows"] for name, found in splits.items()}, **({"copies": copies} if job.near["upsample"] else {}),
+        "splits": {name: found["rows"] for name, found in splits.items()},
+        **({"copies": copied, "mix": mix_summary(job, final_round)} if job.publish["mix"] else {}),
         **({"split": sides} if (sides := split_summary(job, final_round, splits)) else {}),
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
+        **({"labels": labels_summary(job, refined, dealt, account["rejected"], contradicted[0]["counts"])} if contradicted else {}),
+        **({"augment": augment_summary(job, mix_summary(job, final_round, "augment"), dealt)} if job.publish["augment"] else {}),
         "edited": _summed(manifest["counts"]["edited"] for manifest in refined),
         "cut": cut_summary(job, {kind: [m["counts"] for m in found] for kind, found in cuts.items()}),
         "decontamination": decontaminated.summary(job.refine["steps"], [m["counts"]["contaminated"] for m in refined]), **told(job, refined),
@@ -404,7 +421,7 @@ def sweep(job: Job) -> None:
 
 def _sweep_stages(output: str) -> None:
     cuts = (stage for stages in CUT_STAGES.values() for stage in stages)
-    for folder in ("fit", "refine", *cuts, "index", "band", "match", "deal", "tmp", "attempts"):
+    for folder in ("fit", "refine", *cuts, "index", "band", "match", "conflicts", "mix", "deal", "tmp", "attempts"):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

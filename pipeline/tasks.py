@@ -18,12 +18,14 @@ from typing import Any
 from pipeline import near, storage
 from pipeline.assign import assign
 from pipeline.commit import Attempt, attempt, read_manifest
+from pipeline.conflicts import conflicts
 from pipeline.cut import cut
 from pipeline.deal import deal, publish
 from pipeline.errors import GristmillError
 from pipeline.fit import fit, fitted
 from pipeline.job import Job
 from pipeline.lean import needs_all, start_lean
+from pipeline.mixing import mix
 from pipeline.older import index
 from pipeline.probe import probe
 from pipeline.refine import refine
@@ -45,6 +47,8 @@ STAGES: dict[str, Stage] = {
     "sides": sides,
     "assign": assign,
     "probe": probe,
+    "conflicts": conflicts,
+    "mix": mix,
     "deal": deal,
     "publish": publish,
 }

@@ -1,0 +1,210 @@
+"""Labels: what has none, what has another, and near-duplicates that contradict each other."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections import Counter
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from corpus import sums
+from hypothesis import given
+from hypothesis import strategies as st
+from test_run import kept, manifest, rejected
+
+from pipeline.check import check
+from pipeline.conflicts import contradictions
+from pipeline.engines.local import LocalEngine
+from pipeline.errors import RecipeError
+from pipeline.explain import explain
+from pipeline.job import prepare
+from pipeline.progress import Silent, funnel
+from pipeline.run import run
+
+RECIPE = """
+input: {{paths: {path}}}
+labels: {labels}
+{more}
+steps:
+  - dedup: {{exact: {{}}}}
+  - dedup: {{minhash: {{threshold: 0.6}}}}
+output: {{path: {out}, format: {format}, split: {{train: 0.8, test: 0.2}}}}
+run: {{engine: local, max_source_loss: 1, batch_size: {batch}}}
+"""
+
+
+def run_of(folder, rows, labels="{values: [spam, ham]}", format="jsonl", more="", batch=1000, name="out"):
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = folder / f"{name}.yaml"
+    page.write_text(
+        RECIPE.format(path=folder / "in.jsonl", out=folder / name, labels=labels, format=format, more=more, batch=batch)
+    )
+    job, settings = prepare(str(page))
+    run(job, settings.run, LocalEngine(), Silent())
+    return folder / name
+
+
+def families(count=60, members=4):
+    """Families of near-copies (one word of 60 differs); in each third one member has the other label, in each sixth the
+    last member is the first once more, in other case, with the other label."""
+    chance, rows, planted = random.Random(5), [], set()
+    for family in range(count):
+        words = [f"w{family}i{i}" for i in range(60)]
+        label = "spam" if family % 2 else "ham"
+        for member in range(members):
+            changed = list(words)
+            if member:
+                changed[chance.randrange(60)] = f"x{member}"
+            rows.append({"id": f"{family}-{member}", "text": " ".join(changed), "label": label})
+        other = {"spam": "ham", "ham": "spam"}[label]
+        if family % 3 == 0:
+            rows[-2]["label"] = other
+            planted.add(family)
+        if family % 6 == 1:
+            rows[-1].update(text=rows[-members]["text"].upper(), label=other)
+            planted.add(family)
+    return rows, planted
+
+
+@pytest.mark.parametrize("policy", ["list", "drop"])
+def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy):
+    rows, planted = families()
+    out = run_of(tmp_path, rows, f"{{values: [spam, ham], conflicts: {policy}}}")
+    told = manifest(out)["labels"]["conflicts"]
+    pairs = pq.read_table(out / "labels" / "conflicts.parquet").to_pylist()
+    label = {row["id"]: row["label"] for row in rows}
+    assert {int(pair["id"].split("-")[0]) for pair in pairs} == planted
+    for pair in pairs:
+        assert pair["id"].split("-")[0] == pair["other_id"].split("-")[0] and pair["similarity"] >= 0.6
+        assert label[pair["id"]] == pair["label"] != pair["other_label"] == label[pair["other_id"]]
+    # within a family all are alike, so all of a planted one are contradicted
+    assert told["documents"] == 4 * len(planted) and told["pairs"] == len(pairs) and told["examples"] == pairs[:20]
+    stay = {int(row["id"].split("-")[0]) for row in kept(out)}
+    gone = [row for row in rejected(out) if row["reason"] == "label.conflict"]
+    if policy == "drop":
+        assert not stay & planted and len(gone) == len(planted) and {row["step"] for row in gone} == {"00.labels"}
+        assert f"labelled {label[gone[0]['id']]}, " in gone[0]["detail"]
+        assert "label.conflict" in explain(str(out), gone[0]["id"])
+    else:
+        assert stay == set(range(60)) and not gone
+        details = [row for row in rejected(out) if row["detail"] and row["detail"].startswith("labelled ")]
+        assert {int(row["id"].split("-")[0]) for row in details} == planted
+    account = manifest(out)["account"]
+    assert account["read"] == 240 == account["kept"] + account["rejected"]
+    assert all(finding.ok for finding in check(str(out))), [f.wrong for f in check(str(out))]
+    assert "documents are like one with another label" in funnel(manifest(out))
+
+
+def test_missing_and_unknown(tmp_path):
+    rows = [{"id": str(i), "text": f"text number {i} " * 5, "label": "spam" if i % 2 else "ham"} for i in range(20)]
+    rows[3]["label"], rows[4]["label"], rows[5]["label"] = "spma", None, " spam "
+    del rows[6]["label"]
+    out = run_of(tmp_path, rows)
+    why = {row["id"]: (row["reason"], row["detail"]) for row in rejected(out) if row["step"] == "00.labels"}
+    assert why == {
+        "3": ("label.unknown", "spma, did you mean 'spam'?"),
+        "4": ("label.missing", None),
+        "6": ("label.missing", None),
+    }
+    told = manifest(out)["labels"]
+    assert told["ids"] == {"spam": 0, "ham": 1} and told["missing"] == 2
+    assert told["unknown"] == {"documents": 1, "values": {"spma, did you mean 'spam'?": 1}}
+    labels = {row["id"]: row["label"] for row in kept(out)}
+    assert labels["5"] == "spam"
+    found = Counter()
+    for split, counts in told["splits"].items():
+        assert counts == Counter(json.loads(line)["label"] for line in (out / split / "part-00000.jsonl").open())
+        found.update(counts)
+    assert found == Counter(labels.values())
+
+
+def test_labels_from_the_data_kept_without_and_of_the_folder(tmp_path):
+    rows = [
+        {"id": str(i), "text": f"text number {i} " * 5, "source": f"s{i % 3}", "stars": i % 4 or None}
+        for i in range(40)
+    ]
+    out = run_of(tmp_path, rows, "{column: stars, missing: keep}", "parquet")
+    told = manifest(out)["labels"]
+    assert told["ids"] == {"1": 0, "2": 1, "3": 2} and told["missing"] == 10
+    assert sum(row["label"] is None for row in kept(out)) == 10
+    out = run_of(tmp_path, rows, "{column: source}", name="folder")
+    assert manifest(out)["labels"]["ids"] == {"s0": 0, "s1": 1, "s2": 2}
+    assert all(row["label"] == row["source"] for row in kept(out))
+    assert "| s1 | 1 |" in (out / "README.md").read_text()
+
+
+def test_same_bytes_and_a_mixture_by_label(tmp_path, monkeypatch):
+    rows, planted = families(24)
+    more = "mix: {by: label, epochs: {spam: 3}}"
+    one = run_of(tmp_path, rows, "{values: [spam, ham], conflicts: drop}", more=more, name="one")
+    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", ((64, 1 << 31),))
+    two = run_of(tmp_path, rows, "{values: [spam, ham], conflicts: drop}", more=more, batch=7, name="two")
+    same = lambda out: {path: value for path, value in sums(out).items() if path != "manifest.json"}  # noqa: E731
+    assert same(one) == same(two) and manifest(one)["labels"] == manifest(two)["labels"]
+    for row in (json.loads(line) for line in (one / "train" / "part-00000.jsonl").open()):
+        assert int(row["id"].split("-")[0]) not in planted
+    times = Counter(json.loads(line)["id"] for line in (one / "train" / "part-00000.jsonl").open())
+    assert {n for name, n in times.items() if int(name.split("-")[0]) % 2} == {3}
+    assert all(finding.ok for finding in check(str(one)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "letter"),
+    [
+        ("{colunm: label}", "did you mean 'column'?"),
+        ("{values: []}", "'labels.values' is []; expected Value should have at least 1 item"),
+        ("{missing: skip}", "'labels.missing' is 'skip'"),
+    ],
+)
+def test_letters(tmp_path, labels, letter):
+    with pytest.raises(RecipeError) as error:
+        run_of(tmp_path, [{"text": "a"}], labels)
+    assert letter in str(error.value)
+
+
+def test_mix_by_label_needs_labels(tmp_path):
+    page = tmp_path / "r.yaml"
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    page.write_text(
+        f"input: {{paths: {tmp_path}/in.jsonl}}\nmix: {{by: label, epochs: {{a: 2}}}}\noutput: {{path: {tmp_path}/o}}\n"
+    )
+    with pytest.raises(RecipeError, match=r"labels: \{column: label\}"):
+        prepare(str(page))
+
+
+# -- against the plain definition ------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(-1, 2), min_size=1, max_size=12).flatmap(
+        lambda label: st.tuples(
+            st.just(label),
+            st.lists(st.integers(0, 3), min_size=len(label), max_size=len(label)),
+            st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=5),
+        )
+    )
+)
+def test_contradictions_are_what_the_definition_says(case):
+    """All pairs of documents of equal or neighbouring texts, one by one."""
+    label, text, near = case
+    first = {t: text.index(t) for t in text}
+    twins = [(first[t], row) for row, t in enumerate(text) if row != first[t]]
+    edges = [(first[a], first[b]) for a, b in near if a != b and a in first and b in first]
+    alike = {frozenset((text[a], text[b])) for a, b in edges}
+    wrong = {
+        (a, b)
+        for a, b in itertools.combinations(range(len(label)), 2)
+        if (text[a] == text[b] or frozenset((text[a], text[b])) in alike) and -1 < label[a] != label[b] > -1
+    }
+    shaped = [np.array(pairs, np.int64).reshape(-1, 2) for pairs in (edges, twins)]
+    found = contradictions(shaped[0], np.full(len(edges), 0.9), shaped[1], np.array(label, np.int64))
+    listed = set(map(tuple, found.pairs.tolist()))
+    assert listed <= wrong and len(listed) == len(found.pairs)
+    assert set(found.rows.tolist()) == {row for pair in wrong for row in pair}
+    assert all(tuple(sorted(pair)) in wrong for pair in zip(found.rows.tolist(), found.others.tolist()))
+    # of each text with two labels, and each two texts with two labels between them, one pair at least is listed
+    assert {frozenset((text[a], text[b])) for a, b in listed} == {frozenset((text[a], text[b])) for a, b in wrong}
+    assert all((s == 1.0) == (text[a] == text[b]) for (a, b), s in zip(found.pairs.tolist(), found.similarity.tolist()))
