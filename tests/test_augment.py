@@ -326,6 +326,7 @@ LETTERS = [
     ("augment: {typos: 2}", "'augment.typos' is 2; expected less than or equal to 1"),
     ("augment: {typos: 0.1, balance: true, copies: 2}", "give copies or balance"),
     ("augment: {typos: 0.1, copies: {aa: 2}}", "there is no label 'aa', did you mean 'a'?"),
+    ("augment: {typos: 0.1, copies: 100.5}", "less than or equal to 100"),
     ("augment: {typos: 0.1, split: trian}", "there is no split 'trian', did you mean 'train'?"),
 ]
 

@@ -391,6 +391,13 @@ def test_letters(folder, mix, letter):
     assert letter in str(error.value), str(error.value)
 
 
+def test_folds_need_a_named_split(folder):
+    with pytest.raises(RecipeError, match="which of the folds are trained on is known later"):
+        job_of(folder, "{by: lang, epochs: {en: 2}}", split="{folds: 3}", name="r")
+    job, _ = job_of(folder, "{by: lang, epochs: {en: 2}, split: fold_1}", split="{folds: 3}", name="r")
+    assert job.publish["mix"]["split"] == 1
+
+
 def test_tokens_need_a_tokenizer_and_upsample_is_a_mixture(folder):
     page = folder / "r.yaml"
     text = RECIPE.format(
