@@ -198,6 +198,9 @@ def _leaks(corpus: _Corpus) -> Finding:
     return finding
 
 
+PLAIN = {"source and id": "record (source and id), nor a copy of it,", "url": "page"}
+
+
 def _sides(corpus: _Corpus) -> list[Finding]:
     """What the split holds together, and the times of its sides."""
     splits = list(corpus.manifest["splits"])
@@ -206,7 +209,7 @@ def _sides(corpus: _Corpus) -> list[Finding]:
     more = options(Split.model_validate(corpus.manifest["recipe"]["output"]["split"]))["split"]
     looked_for = relations(more)
     found = [
-        Finding(f"no {_plain(relation.name)} stands on two sides of the split", wrong)
+        Finding(f"no {PLAIN.get(relation.name, relation.name)} stands on two sides of the split", wrong)
         for relation, wrong in zip(looked_for, shared(splits, corpus.parts, looked_for))
     ]
     if more["times"] and more["spanning"] == "drop":
@@ -215,10 +218,6 @@ def _sides(corpus: _Corpus) -> list[Finding]:
             timed.wrong += wrong_times(splits[number], corpus.parts(splits[number]), start, end)
         found.append(timed)
     return found
-
-
-def _plain(name: str) -> str:
-    return {"source and id": "document of one source and id", "url": "page"}.get(name, name)
 
 
 def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Table]]:

@@ -20,6 +20,7 @@ from pipeline.mix import mix_words
 from pipeline.mixture import exact, mix_lines
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
+from pipeline.split_options import split_text
 
 LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publish")
 
@@ -151,11 +152,12 @@ def outlook_text(found: dict[str, Any]) -> str:
         lines += ["", "share of pairs that become candidates (and are then verified), by similarity"]
         lines.append("  " + "  ".join(f"{s:.2f}: {p:.4f}" for s, p in found["recall"]))
     lines += _mixture(found["mix"]) if found["mix"] else []
-    shares = ", ".join(f"{name} {share:g}" for name, share in zip(output["splits"], output["shares"]))
+    shares, *more = split_text(output)
     state = "finished" if output["finished"] else "not finished"
     lines += [
         "",
         f"output  {output['path']} ({output['format']}, shards of {output['shard_size'] / 1e6:,.0f} MB of text, {shares}; {state})",
+        *(f"        {line}" for line in more),
     ]
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ from pipeline.progress import Silent, funnel
 from pipeline.recipe import Run
 from pipeline.refine import records
 from pipeline.run import run
+from pipeline.split_report import split_words
 
 SHARDS = 8
 """Input files that a sample is taken from, evenly spaced over the sorted list."""
@@ -53,6 +54,7 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
             _head(job, chosen, outcome.manifest),
             "",
             funnel(outcome.manifest),
+            *split_words(outcome.manifest),
             "",
             examples,
             _estimate(job, outcome.manifest, factor, seconds),

@@ -248,3 +248,33 @@ def of_documents(publish: dict[str, Any]) -> dict[str, Any] | None:
     more = publish["split"]
     told: dict[str, Any] = {name: more[name] for name in ("by", "stratify", "urls", "times", "undated")}
     return told | {"rest": max(publish["shares"]) > 0}
+
+
+# -- told ------------------------------------------------------------------------------------------
+
+
+def asked_for(publish: dict[str, Any]) -> dict[str, Any]:
+    """Each side's share, number or "by time"."""
+    more, names = publish["split"], publish["splits"]
+    asked: dict[str, Any] = {name: share for name, share in zip(names, publish["shares"]) if share}
+    asked |= {names[number]: f"{count} documents" for number, count in more["counts"]}
+    asked |= {names[number]: "by time" for number, *_ in more["times"]}
+    return {name: asked[name] for name in names}
+
+
+def split_text(publish: dict[str, Any]) -> list[str]:
+    """The split as lines for `plan`."""
+    more = publish["split"]
+    sides = ", ".join(
+        f"{name} {side:g}" if isinstance(side, float) else f"{name} {side}" for name, side in asked_for(publish).items()
+    )
+    told = [f"stratified by {', '.join(more['stratify'])}"] if more["stratify"] else []
+    lines = ["; ".join([sides, *told])]
+    if more["by"]:
+        lines.append(
+            f"by {', '.join(more['by'])}: what shares one, a near-duplicate cluster{' or a URL' * more['urls']} stands on one side, and so on from each"
+        )
+        lines.append(
+            "to the next; that can chain most of a corpus together. 'preview' and the end of a run tell the largest such set."
+        )
+    return lines

@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.job import Job
+from pipeline.split_options import asked_for
 from pipeline.stage_files import manifests
 from pipeline.units import needed
 
 RARE = 10
 """Documents of a stratum in one side; fewer say little of it."""
 
-LARGE = 0.01
-"""Share of all documents from which on a unit is worth a line at the end."""
+LARGE, ONE_LARGE = 0.01, 0.1
+"""Share of all documents from which on a unit is worth a line at the end: of several groups, of one."""
 
 OFF = 0.01
 """A side that is so far from its share is told of, and a stratum of COUNTED documents or more."""
@@ -47,7 +48,7 @@ def split_summary(job: Job, final_round: int, splits: dict[str, Any]) -> dict[st
         return {}
     counts = manifests(job.output, f"sides-{final_round}")[0]["counts"]
     documents = sum(found["rows"] for found in splits.values())
-    told: dict[str, Any] = {"asked": _asked(job), "by": ["cluster", *more["by"]]}
+    told: dict[str, Any] = {"asked": asked_for(job.publish), "by": ["cluster", *more["by"]]}
     told["largest"] = [
         {**unit, "share": round(unit["documents"] / max(documents, 1), 4)} for unit in counts.get("largest", [])
     ]
@@ -57,13 +58,6 @@ def split_summary(job: Job, final_round: int, splits: dict[str, Any]) -> dict[st
     if more["stratify"]:
         told |= _strata(job, final_round)
     return told
-
-
-def _asked(job: Job) -> dict[str, Any]:
-    more, names = job.publish["split"], job.publish["splits"]
-    asked: dict[str, Any] = {name: share for name, share in zip(names, job.publish["shares"]) if share}
-    asked |= {names[number]: f"{count} documents" for number, count in more["counts"]}
-    return asked | {names[number]: "by time" for number, *_ in more["times"]}
 
 
 def _strata(job: Job, final_round: int) -> dict[str, Any]:
@@ -102,9 +96,11 @@ def split_words(manifest: dict[str, Any]) -> list[str]:
     told = manifest.get("split")
     if not told:
         return []
-    lines = [_large(unit) for unit in told["largest"][:1] if unit["share"] >= LARGE and unit["groups"] > 1]
+    lines = [
+        _large(unit) for unit in told["largest"][:1] if unit["share"] >= (LARGE if unit["groups"] > 1 else ONE_LARGE)
+    ]
     for name, left in told.get("missing", {}).items():
-        lines.append(f"{name} is {left:,} documents short of {told['asked'][name]}: nothing that is left fits.")
+        lines.append(f"{name} is {left:,} short of the {told['asked'][name]} asked for: nothing that is left fits.")
     dealt = sum(manifest["splits"][name] for name, side in told["asked"].items() if isinstance(side, float))
     for name, side in told["asked"].items():
         if isinstance(side, float) and abs(manifest["splits"][name] / max(dealt, 1) - side) > OFF:
@@ -125,6 +121,8 @@ def split_words(manifest: dict[str, Any]) -> list[str]:
 
 
 def _large(unit: dict[str, Any]) -> str:
+    if unit["groups"] == 1:
+        return f"{unit['documents']:,} documents ({unit['share']:.1%}) are of one group and share a side, {unit['one']} for one."
     return (
         f"{unit['documents']:,} documents ({unit['share']:.1%}) hang together through {unit['groups']:,} groups and clusters and share a side, "
         f"{unit['one']} for one."

@@ -38,7 +38,9 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
 
 def told_words(manifest: dict[str, Any]) -> list[str]:
     """The same as lines for a terminal."""
-    split = [f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split_texts", {}).items()]
+    split = [
+        f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split_texts", {}).items()
+    ]
     lines = [*split, *values.value_words(manifest), *bounds_words(manifest)]
     if "url_lists" in manifest:
         from pipeline.url_filter import list_words

@@ -334,6 +334,25 @@ def test_what_spans_times_does_not_leak(tmp_path, spanning):
     sound(out)
 
 
+def test_who_was_removed_for_a_document_that_leaks_is_accounted_for(tmp_path):
+    """m goes as a near-duplicate of the longer l, and l goes for what it shares with the earlier e: m still names l."""
+    rng = np.random.default_rng(18)
+    base = text(rng, 160)
+    records = [
+        {"id": "e", "date": "2022-01-01", "text": text(rng), "author": "x"},
+        {"id": "l", "date": "2025-01-01", "text": base + " and a longer end", "author": "x"},
+        {"id": "m", "date": "2022-05-01", "text": base},
+        {"id": "t", "date": "2025-01-01", "text": text(rng)},
+    ]
+    out = mill(records, tmp_path, TIMES + ", by: author}", NEAR)
+    assert sides(out) == {"e": "train", "t": "test"}
+    gone = {row["id"]: (row["reason"], row["duplicate_of"]) for row in rejected(out)}
+    assert gone == {"m": ("near_duplicate", "l"), "l": ("leaks_across_time", None)}
+    sound(out)
+    told = manifest(out)
+    assert told["rejected"]["99.split"] == {"leaks_across_time": 1} and told["account"]["rejected"] == 2
+
+
 def test_shares_and_numbers_of_what_no_time_takes(tmp_path):
     records = dated_corpus(n=1200)
     for record in records:
