@@ -20,6 +20,7 @@ import pyarrow as pa
 from dedup.candidates import changes, ordered
 from dedup.columns import Column
 from dedup.exact import normalise
+from dedup.turns import PARTS, parts
 from dedup.urls import canonical_urls
 
 # Documents of one key up to which all pairs are edges. Of more, the first 64 by the keep policy have edges to all: that
@@ -49,6 +50,8 @@ def column_values(table: pa.Table, name: str, normalize: bool = False) -> list[s
     """A column, or a field of the metadata (`metadata.a.b`), as text."""
     if name.startswith("metadata."):
         values = _fields(table["metadata"], name.split(".")[1:])
+    elif name in PARTS:
+        values = parts(table["conversation"], name) if "conversation" in table.schema.names else [None] * len(table)
     elif name == "url" and normalize:
         return canonical_urls(table["url"]).to_pylist()
     else:

@@ -34,6 +34,9 @@ BUILTIN = (
     "filters.boilerplate",
     "filters.chinese",
     "filters.tokens",
+    "filters.chat.phrases",
+    "filters.chat.signals",
+    "filters.chat.length",
 )
 
 

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
 from filters.texts import Texts
 
 SignalFunction = Callable[[Texts], np.ndarray]
-EditFunction = Callable[..., pa.Array | pa.ChunkedArray]
+EditFunction = Callable[..., Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,12 +40,17 @@ class Signal:
 
 @dataclass(frozen=True)
 class Edit:
-    """New text a document: `function(texts, **options)` gives as many large_strings as there are texts."""
+    """New text a document: `function(texts, **options)` gives as many large_strings as there are texts.
+
+    `on`: what it looks at. "text": texts, of conversations each turn as one; "whole": the same, but conversations as one text;
+    "conversation": it gives a list with the new conversation (a dict) of each text, None where that stays.
+    """
 
     name: str
     function: EditFunction
     source: str
     doc: str
+    on: str = "text"
 
 
 SIGNALS: dict[str, Signal] = {}
@@ -67,8 +71,8 @@ def signal(*, family: str, source: str) -> Callable[[F], F]:
     return register
 
 
-def edit(*, source: str) -> Callable[[F], F]:
-    """Register the function below as an edit under its own name.
+def edit(*, source: str, on: str = "text") -> Callable[[F], F]:
+    """Register the function below as an edit under its own name; `on`: as `Edit` has it.
 
     Errors: ValueError if it has no docstring, if an option is not keyword-only with an annotation and a
     default, or if another module has an edit of that name.
@@ -82,7 +86,7 @@ def edit(*, source: str) -> Callable[[F], F]:
                     f"edit {name!r}: the option {option.name!r} must be keyword-only, with a type "
                     f"and a default. Write: def {name}(texts, *, {option.name}: TYPE = DEFAULT)"
                 )
-        EDITS[name] = Edit(name, function, source, _first_line(function))
+        EDITS[name] = Edit(name, function, source, _first_line(function), on)
         return function
 
     return register

@@ -74,7 +74,7 @@ def keep_rules(
         rows = np.arange(len(table)) if chosen is None else chosen(table)
         if chosen is not None and not len(rows):
             return table, all_kept(len(table))
-        views = views or Views(table.column("text"))
+        views = views or Views(table)
         texts, all_rows = views.of(rows), rows
         out: list[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]] = []
         stays = np.arange(len(rows))

@@ -28,12 +28,19 @@ LONGEST = 1 << 28  # bytes of one text; its n-grams take up to 100 bytes of memo
 
 
 class Texts:
-    """`n` texts from an Arrow (large_)string array; a null counts as ""."""
+    """`n` texts from an Arrow (large_)string array; a null counts as "". `conversations`: for texts that are chats, these as
+    JSON, an array of the same length (filters/chat/turns.py parses them once)."""
 
     def __init__(
-        self, array: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None, *, more: bool = False
+        self,
+        array: pa.Array | pa.ChunkedArray,
+        rows: np.ndarray | None = None,
+        *,
+        more: bool = False,
+        conversations: pa.Array | pa.ChunkedArray | None = None,
     ) -> None:
         self._array = array
+        self._conversations = conversations
         self._rows = rows  # of the array, still to be taken; None: all
         self.more = more  # whether others will look at these texts too: then what they may need is found at once
         self._kept: dict[Callable[[Texts], Any], Any] = {}
@@ -44,9 +51,20 @@ class Texts:
     @property
     def array(self) -> pa.Array | pa.ChunkedArray:
         """The texts as Arrow strings."""
-        if self._rows is not None:
-            self._array, self._rows = self._array.take(pa.array(self._rows)), None
+        self._settle()
         return self._array
+
+    @property
+    def conversations(self) -> pa.Array | pa.ChunkedArray | None:
+        """The chats that the texts are of as JSON, null where there is none; None if the table has no such column."""
+        self._settle()
+        return self._conversations
+
+    def _settle(self) -> None:
+        if self._rows is not None:
+            rows, self._rows = pa.array(self._rows), None
+            self._array = self._array.take(rows)
+            self._conversations = None if self._conversations is None else self._conversations.take(rows)
 
     def once(self, find: Callable[["Texts"], T]) -> T:
         """`find(self)`, worked out once and kept.
@@ -60,7 +78,8 @@ class Texts:
 
     def take(self, rows: np.ndarray) -> "Texts":
         """The texts at `rows` (int64 row numbers), with all that was found already."""
-        part = Texts(self._array, rows if self._rows is None else self._rows[rows], more=self.more)
+        places = rows if self._rows is None else self._rows[rows]
+        part = Texts(self._array, places, more=self.more, conversations=self._conversations)
         part._kept = {find: _cut(found, rows) for find, found in self._kept.items()}
         return part
 
@@ -113,6 +132,15 @@ class Texts:
         return self.once(_spans)
 
 
+def texts_of(table: pa.Table) -> Texts:
+    """The texts of a table, with the conversations that they are of where it has any."""
+    return Texts(table["text"], conversations=_conversations(table))
+
+
+def _conversations(table: pa.Table) -> pa.ChunkedArray | None:
+    return table["conversation"] if "conversation" in table.schema.names else None
+
+
 class Views:
     """The texts of a table as keep steps look at them one after another, so that none finds again what one before found.
 
@@ -120,12 +148,10 @@ class Views:
     drops the rows that went out. Rows are int64 row numbers, ascending.
     """
 
-    def __init__(
-        self, column: pa.Array | pa.ChunkedArray, rows: np.ndarray | None = None, *, more: bool = False
-    ) -> None:
-        self._column = column
+    def __init__(self, table: pa.Table, rows: np.ndarray | None = None, *, more: bool = False) -> None:
+        self._table = table
         self._more = more  # whether more than one step will look
-        self._rows = np.arange(len(column)) if rows is None else rows  # of the column
+        self._rows = np.arange(len(table)) if rows is None else rows  # of the table
         self._seen: list[tuple[np.ndarray, Texts]] = []  # the newest first
 
     def of(self, rows: np.ndarray) -> Texts:
@@ -135,8 +161,8 @@ class Views:
                 return texts
             if len(held) > len(rows) and np.isin(rows, held, assume_unique=True).all():
                 return texts.take(np.searchsorted(held, rows))
-        whole = len(rows) == len(self._column)
-        return Texts(self._column, None if whole else self._rows[rows], more=self._more)
+        places = None if len(rows) == len(self._table) else self._rows[rows]
+        return Texts(self._table["text"], places, more=self._more, conversations=_conversations(self._table))
 
     def put(self, rows: np.ndarray, texts: Texts) -> None:
         """Keeps what was found in `texts`, which are those at `rows`."""
@@ -144,7 +170,7 @@ class Views:
 
     def take(self, rows: np.ndarray) -> "Views":
         """The same for the table that has the `rows` of this one."""
-        part = Views(self._column, self._rows[rows], more=self._more)
+        part = Views(self._table, self._rows[rows], more=self._more)
         place = np.full(len(self._rows), -1, np.int64)
         place[rows] = np.arange(len(rows))
         for held, texts in self._seen:

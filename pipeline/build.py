@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import filters
 from filters.rules import Rule, keep_rules
 from filters.step import Step, all_kept, set_column
+from filters.texts import texts_of
+from pipeline.chat.rendered import with_conversations
 from pipeline.steps import RowStep
 
 
@@ -53,7 +55,8 @@ def build(step: RowStep, record: bool) -> Step:
 
 def changes_text(kind: str, options: dict[str, Any]) -> bool:
     """Does such a step change texts? Of conversations it then works on the turns."""
-    return kind == "edit" or (kind == "decontaminate" and options["do"] == "cut") or "formatter" in options
+    edits = kind == "edit" and filters.EDITS[options["edit"]].on == "text"
+    return edits or (kind == "decontaminate" and options["do"] == "cut") or "formatter" in options
 
 
 def _function(step: RowStep) -> Step:
@@ -82,10 +85,12 @@ def _function(step: RowStep) -> Step:
         from filters.datatrove import datatrove_step
 
         return datatrove_step(**options)
-    edit = filters.EDITS[options["edit"]].function
+    edit, on = filters.EDITS[options["edit"]].function, filters.EDITS[options["edit"]].on
 
     def mend(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
-        return set_column(table, "text", edit(filters.Texts(table["text"]), **options["options"])), all_kept(len(table))
+        if on == "conversation":
+            return with_conversations(table, edit(texts_of(table), **options["options"])), all_kept(len(table))
+        return set_column(table, "text", edit(texts_of(table), **options["options"])), all_kept(len(table))
 
     return mend
 

@@ -114,7 +114,8 @@ def _splits(manifest: dict[str, Any]) -> list[str]:
 
 def _features(job: Job) -> list[str]:
     if job.publish["format"] == "parquet-tokens":
-        return TOKEN_FEATURES["packed" if job.publish["tokens"]["pack"] else "documents"]
+        labels = ["  - name: labels", *_INTS] if job.publish["tokens"]["chat"] else []
+        return TOKEN_FEATURES["packed" if job.publish["tokens"]["pack"] else "documents"] + labels
     return [line for column in corpus_schema(job) for line in _feature(column, "  ")]
 
 

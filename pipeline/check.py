@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dedup.exact import text_hashes
 from dedup.join import HeldoutIndex
 from dedup.shingling import document_sets
+from filters.step import set_column
 from pipeline import storage
 from pipeline.chat.tables_out import with_text
 from pipeline.check_copies import proofs
@@ -26,6 +27,7 @@ from pipeline.check_sides import relations, shared, wrong_times
 from pipeline.commit import sha256_of
 from pipeline.conflicts import FOLDER as CONFLICTS
 from pipeline.deal import read_part
+from pipeline.documents import compared
 from pipeline.errors import RunError
 from pipeline.labels import CONFLICT
 from pipeline.ledger import EARLIER
@@ -185,11 +187,11 @@ def _leaks(corpus: _Corpus) -> Finding:
     largest = max(splits, key=lambda name: corpus.kept[name])
     small = [name for name in splits if name != largest]
     spec, measure = corpus.manifest["dedup"]["shingle"], corpus.manifest["dedup"]["similarity"]
-    for sides, ids, documents in _heldout(corpus, small):
+    for sides, ids, documents in _heldout(corpus, small, spec):
         index = HeldoutIndex(*document_sets(documents["text"], documents["lang"], spec), threshold, measure)
         for other in splits:
             for table in corpus.parts(other):
-                left, right, similarity = index.probe(*document_sets(table["text"], table["lang"], spec))
+                left, right, similarity = index.probe(*document_sets(compared(table, spec), table["lang"], spec))
                 for a, b, s in zip(left.tolist(), right.tolist(), similarity.tolist()):
                     if sides[a] != other:
                         finding.wrong.append(
@@ -220,14 +222,16 @@ def _sides(corpus: _Corpus) -> list[Finding]:
     return found
 
 
-def _heldout(corpus: _Corpus, splits: list[str]) -> Iterator[tuple[list[str], list[str], pa.Table]]:
-    """(split, id, text and language) of the documents of `splits`, HELDOUT_DOCS at a time."""
+def _heldout(
+    corpus: _Corpus, splits: list[str], spec: dict[str, Any]
+) -> Iterator[tuple[list[str], list[str], pa.Table]]:
+    """(split, id, compared text and language) of the documents of `splits`, HELDOUT_DOCS at a time."""
     sides: list[str] = []
     tables: list[pa.Table] = []
     for split in splits:
         for table in corpus.parts(split):
             sides += [split] * len(table)
-            tables.append(table.select(["id", "text", "lang"]))
+            tables.append(set_column(table, "text", compared(table, spec)).select(["id", "text", "lang"]))
             if len(sides) >= HELDOUT_DOCS:
                 yield _together(sides, tables)
                 sides, tables = [], []

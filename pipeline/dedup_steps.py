@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from dedup.characters import FOLDS, folding
 from dedup.containment import choose_queries
 from dedup.minhash import Bands, choose_bands
+from dedup.turns import PARTS
 from filters.registry import nearest
 from pipeline.errors import RecipeError
 from pipeline.recipe import Model, Texts, letter
@@ -63,7 +64,7 @@ def keep_signals(keep: list[Any] | None) -> list[str]:
     return list(dict.fromkeys(name for name in named if name))
 
 
-KEYS = ("text", "url", "id", "source", "date", "lang")
+KEYS = ("text", "url", "id", "source", "date", "lang", *PARTS)
 
 
 def _by(given: Any) -> list[str]:
@@ -86,8 +87,9 @@ class Exact(Model):
     keep: Keep = Field(default_factory=lambda: ["longest"])
 
     def normalized(self) -> bool:
-        """Whether values are brought to a normal form: texts and URLs are, if nothing else is said."""
-        return self.by in (["text"], ["url"]) if self.normalize is None else self.normalize
+        """Whether values are brought to a normal form: texts, parts of conversations and URLs are, if nothing else is said."""
+        usual = self.by in (["text"], ["url"], *([part] for part in PARTS))
+        return usual if self.normalize is None else self.normalize
 
     def kind(self) -> str:
         """ "exact" for the normalised text, as all text is known by; else a key, such as "exact.url"."""
@@ -136,6 +138,7 @@ class MinHash(Model):
     """Removes documents whose shingle set has a similarity at or above the threshold with a kept one's: Jaccard, or
     containment (the shared part of the smaller set)."""
 
+    by: Literal["text", "prompt", "reply", "conversation"] = "text"
     similarity: Literal["jaccard", "containment"] = "jaccard"
     threshold: float = Field(default=0.8, gt=0, le=1)
     keep: Keep = Field(default_factory=lambda: ["longest"])
@@ -160,6 +163,8 @@ class MinHash(Model):
     def spec(self) -> dict[str, Any]:
         """What is compared, as `dedup.shingling` reads it."""
         spec: dict[str, Any] = self.shingle.model_dump(exclude_none=True, exclude_defaults=True)
+        if self.by != "text":
+            spec["by"] = self.by
         return {**spec, "fold": self.fold.names()} if self.fold.names() else spec
 
     def sketch(self) -> dict[str, Any]:

@@ -18,11 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedup.columns import Column
 from dedup.containment import sample
 from dedup.exact import record_keys, text_hashes
 from dedup.keys import column_values, key_hashes
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingling import document_sets
+from dedup.turns import compared_texts
 from filters.step import set_column
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import ledger
@@ -121,7 +123,8 @@ class DocumentFiles:
 
     def _features(self, table: pa.Table) -> pa.Table:
         keys = record_keys(table["source"], table["id"])
-        texts = text_hashes(table["text"])
+        sketch = self.part["minhash"]  # what near-dedup compares is what is equal, too
+        texts = text_hashes(compared(table, sketch["shingle"]) if sketch else table["text"])
         table = table.select([c for c in table.schema.names if c != "bytes"])
         for name, values in (
             ("key0", keys[:, 0]),
@@ -156,7 +159,7 @@ class DocumentFiles:
 
     def _sketched(self, table: pa.Table) -> pa.Table:
         sketch = self.part["minhash"]
-        offsets, values = document_sets(table["text"], table["lang"], sketch["shingle"])
+        offsets, values = document_sets(compared(table, sketch["shingle"]), table["lang"], sketch["shingle"])
         rows, hashes = sketched(offsets, values, sketch)
         self._shingles_file.write(np.ascontiguousarray(values, "<u8").data)
         ends = self.shingles + offsets[1:]
@@ -172,6 +175,11 @@ class DocumentFiles:
         if self._sketches:
             self._shingles_file.close()
             self._shingles.rows = self.shingles
+
+
+def compared(table: pa.Table, shingle: dict[str, Any]) -> Column:
+    """The texts that near-dedup compares, as the spec of its shingles says."""
+    return compared_texts(table, shingle.get("by", "text"))
 
 
 def sketched(offsets: np.ndarray, values: np.ndarray, sketch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import filters
+from filters.texts import texts_of
 from pipeline import storage, values
 from pipeline.deal import read_part
 from pipeline.errors import GristmillError, RunError
@@ -141,7 +142,7 @@ def _not_where(where: dict[str, list[str]], table: pa.Table) -> str:
 
 
 def _rules(rules: list[list[Any]], table: pa.Table) -> list[str]:
-    texts = filters.Texts(table["text"])
+    texts = texts_of(table)
     lines = []
     for signal, low, high in rules:
         value = float(filters.SIGNALS[signal].function(texts)[0])

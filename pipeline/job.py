@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import filters
+from filters.chat.tokens import use as use_chat
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, split_options, storage
 from pipeline.augment import augment_spec
 from pipeline.chat.options import check_chat, output_layout
+from pipeline.chat.rendered import asked_of_chat, chat_options, check_parts, check_turns
 from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.labels import labels_part
@@ -84,20 +86,29 @@ def resolve(recipe: Recipe, source: Source) -> Job:
         start_lean()
     filters.load_builtin()
     modules = [load_user_module(read_user_module(name, source, i)) for i, name in enumerate(recipe.uses)]
+    tokens = token_options(recipe, source)
+    chat = chat_options(recipe, source, tokens)
+    use_chat(chat, tokens and tokens["tokenizer"])  # edits are tried on nothing while steps are read
     steps = parse_steps(recipe.steps, source)
+    check_parts(recipe, steps, source)
+    check_turns(steps, source)
     _check_output(recipe, source)
     check_chat(recipe, steps, source)
     mix = mix_spec(recipe, steps, source)
     _check_signals(recipe, steps, mix, source)
-    tokens = token_options(recipe, source)
     shards = inputs.shards(recipe, source)
     _check_order(recipe, steps, shards, source)
     return Job(
         output=inputs.absolute(recipe.output.path),
         shards=shards,
-        refine=_refine_part(recipe, steps, modules, tokens, mix),
+        refine=_refine_part(recipe, steps, modules, tokens, mix, chat, source),
         near=_near_part(steps),
-        publish={**_publish_part(recipe), "tokens": tokens, "mix": mix, "augment": augment_spec(recipe, source)},
+        publish={
+            **_publish_part(recipe),
+            "tokens": tokens and {**tokens, "chat": chat},
+            "mix": mix,
+            "augment": augment_spec(recipe, source),
+        },
         batch_size=recipe.run.batch_size,
         memory=recipe.run.memory,
         older=_older(steps, source),
@@ -118,7 +129,11 @@ def code_version() -> str:
     for room in ("pipeline", "filters", "dedup", "kernels"):
         for file in sorted((HOME / room).rglob("*.py")):
             digest.update(file.relative_to(HOME).as_posix().encode() + b"\0" + file.read_bytes())
-    data = [*(HOME / "configs" / "lines").glob("*.yaml"), *(HOME / "configs" / "flagged").glob("*.txt")]
+    data = [
+        file
+        for folder, kind in (("lines", "*.yaml"), ("flagged", "*.txt"), ("phrases", "*.txt"))
+        for file in (HOME / "configs" / folder).glob(kind)
+    ]
     for file in sorted(data):
         digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
@@ -138,6 +153,7 @@ def libraries() -> dict[str, str]:
         "orjson",
         "zstandard",
         "tldextract",
+        "jinja2",
     ):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
@@ -153,6 +169,8 @@ def _refine_part(
     modules: list[dict[str, str]],
     tokens: dict[str, Any] | None,
     mix: dict[str, Any] | None,
+    chat: dict[str, Any] | None,
+    source: Source,
 ) -> dict[str, Any]:
     signals = recipe.output.signals
     split = split_options.of_documents(split_options.options(recipe.output.split))
@@ -160,6 +178,8 @@ def _refine_part(
     mix_tokens = mix is not None and mix["unit"] == "tokens"
     measured = [name for step in steps.rows for name in measures(step)]
     asked = list(dict.fromkeys(measured)) if signals == "all" else list(signals)
+    named = {*measured, *asked, *keep_signals(steps.keep), *(step.options.get("edit", "") for step in steps.rows)}
+    renders = asked_of_chat(named, recipe, source)
     return {
         "code": code_version(),
         "libraries": libraries(),
@@ -180,10 +200,11 @@ def _refine_part(
         "cuts": steps.cuts,
         "split": split,
         "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
-        # a run that counts no tokens here need not refine again for another tokenizer
+        # a run that counts no tokens here need not refine again for another tokenizer, or another template
         "tokenizer": tokens["tokenizer"]
-        if tokens and (mix_tokens or TOKEN_COUNT in {*measured, *asked, *criteria})
+        if tokens and (renders or mix_tokens or TOKEN_COUNT in {*named, *criteria})
         else None,
+        "template": chat if renders else None,
     }
 
 

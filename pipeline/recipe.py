@@ -9,6 +9,7 @@ but the page itself: whether paths exist is asked later, by `pipeline.job`.
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -156,6 +157,21 @@ class Tokens(Model):
     special: dict[str, int] | None = None
 
 
+def _iso(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+class Chat(Model):
+    """How conversations are rendered, and what of them is trained on; see docs/chat_templates.md."""
+
+    template: str = Field(min_length=1)
+    name: str | None = None
+    date: Annotated[str | None, BeforeValidator(_iso)] = None
+    variables: dict[str, Any] = Field(default_factory=dict)
+    special: dict[str, str] = Field(default_factory=dict)
+    train_on: Literal["replies", "last_reply"] = "replies"
+
+
 class Pack(Model):
     """How documents are put into sequences of one length."""
 
@@ -266,6 +282,7 @@ class Recipe(Model):
     mix: Mix | None = None
     labels: Labels | None = None
     augment: Augment | None = None
+    chat: Chat | None = None
     run: Run = Field(default_factory=Run)
     uses: Texts = Field(default_factory=list)
 

@@ -26,8 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import filters
+from filters.chat.tokens import use as use_chat
 from filters.step import Step, all_kept, reasons, set_column
-from filters.texts import Views
+from filters.texts import Views, texts_of
 from filters.tokens import use as use_tokenizer
 from pipeline import decontaminated, labels, ledger, storage, values
 from pipeline.build import build
@@ -234,6 +235,7 @@ def build_steps(job: Job, found: dict[str, Any] | None = None) -> list[Named]:
     """The row steps of a job as functions, with the two that every run has: HTTP status and empty text. `found`: the bounds
     of fitted rules, those of this run if None."""
     use_tokenizer(job.refine["tokenizer"])
+    use_chat(job.refine["template"], job.refine["tokenizer"])
     found = bounds(job) if found is None else found
     return _built(json.dumps(job.refine, sort_keys=True), json.dumps(found, sort_keys=True))
 
@@ -307,7 +309,7 @@ def apply(steps: list[Named], table: pa.Table) -> Iterator[tuple[str, Any]]:
             break
         before = table["text"]
         more = following is not None and following.judges
-        views = (views or Views(before, more=more)) if named.judges else None
+        views = (views or Views(table, more=more)) if named.judges else None
         table, why = guarded(named.step, table, views)
         if len(table) != len(before):  # split: documents that were not read as such
             yield f"split:{named.name}", len(table) - len(before)
@@ -354,7 +356,7 @@ def measure_rest(part: dict[str, Any], table: pa.Table) -> pa.Table:
             values = known.to_numpy(zero_copy_only=False).astype(np.float64)
             key = rows.tobytes()
             if key not in shared:
-                shared[key] = filters.Texts(table["text"].take(pa.array(rows)))
+                shared[key] = texts_of(table).take(rows)
             values[rows] = signal.function(shared[key])
             table = set_column(table, column, pa.array(values, pa.float64(), from_pandas=False))
     return table

@@ -94,6 +94,9 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
             )
         rows += [replace(step, on=on) for step in _row_steps(kind, body, where, number, source)]
     _refuse_repeats(rows, source)
+    if "exact" in dedup and "minhash" in dedup and dedup["minhash"].by != "text":
+        # what near-dedup compares is what counts as equal text there; whole texts are a key of their own
+        dedup["exact.text"], names["exact.text"] = dedup.pop("exact"), names.pop("exact")
     whole = [step for kind, step in dedup.items() if kind not in CUTS]
     policies = [step.keep for step in whole if "keep" in step.model_fields_set]
     if any(policy != policies[0] for policy in policies):

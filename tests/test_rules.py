@@ -43,8 +43,8 @@ def test_one_rule(case):
         assert reason.as_py() == expected
 
 
-# the per-language sets share their signals and their mechanism with these: see tests/test_stop_words.py
-@pytest.mark.parametrize("name", [name for name in RULE_SETS if not name.startswith("fineweb2_")])
+# the per-language sets share their signals and their mechanism with these: see tests/test_stop_words.py; chats: tests/test_chat_rules.py
+@pytest.mark.parametrize("name", [name for name in RULE_SETS if not name.startswith(("fineweb2_", "sft_"))])
 def test_every_bound_has_a_drop_case_a_keep_case_and_one_exactly_there(name):
     for rule in RULE_SETS[name].rules:
         for bound in ("min", "max"):

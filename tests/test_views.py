@@ -137,7 +137,7 @@ def test_words_are_cut_once_for_steps_in_a_row(monkeypatch):
 
 def test_views_hand_out_what_they_were_given():
     column = pa.array(["a b", "c", "d e f", "g"])
-    views = Views(column)
+    views = Views(pa.table({"text": column}))
     texts = views.of(np.arange(4))
     counts = texts.once(in_words)["words"].tolist()
     views.put(np.arange(4), texts)

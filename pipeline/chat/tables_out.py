@@ -144,9 +144,10 @@ def written_rows(table: pa.Table, schema: pa.Schema, layout: dict[str, str]) -> 
 
 
 def with_text(table: pa.Table, layout: str | None) -> pa.Table:
-    """A table that was written in a layout, with the column `text` that its documents had."""
+    """A table that was written in a layout, with the columns `text` and `conversation` that its documents had."""
     if layout is None or layout == "text":
         return table
     reader = LayoutReader(layout)
-    texts = [reader.read(row)[0][0].text for row in table.to_pylist()]
-    return set_column(table, "text", pa.array(texts, pa.large_string()))
+    found = [reader.read(row)[0][0] for row in table.to_pylist()]
+    table = set_column(table, "conversation", pa.array([each.conversation for each in found], pa.large_string()))
+    return set_column(table, "text", pa.array([each.text for each in found], pa.large_string()))

@@ -1,6 +1,6 @@
 """One output shard of tokens as files of a training library; and the stream read back.
 
-    parquet-tokens   NAME.parquet             a row a sequence: input_ids, and id (or, packed, lengths: of the documents in it)
+    parquet-tokens   NAME.parquet             a row a sequence: input_ids, id (or, packed, lengths: of the documents in it), and of chats labels
     megatron         NAME.bin NAME.idx        Megatron's IndexedDataset; a sequence is a document of it
     mds              NAME.mds                 MosaicML streaming 2: tokens, and id (or lengths); index.json in the split's folder
     litdata          NAME.bin                 for litdata's TokensLoader; index.json in the split's folder
@@ -26,6 +26,7 @@ from pipeline.commit import Attempt, Output
 from pipeline.errors import RunError
 from pipeline.tables import ZSTD_LEVEL
 from pipeline.tokenized.sequences import Sequences
+from pipeline.tokenized.trained import labels
 
 GROUP_TOKENS = 1 << 21
 """Tokens of a Parquet row group, 8 MB of int32."""
@@ -46,18 +47,23 @@ def _id_type(tokens: dict[str, Any], wide: type[Any], below: int = 1 << 16) -> n
 
 
 def write_parquet(attempt: Attempt, base: str, sequences: Sequences, names: pa.Array, tokens: dict[str, Any]) -> Index:
-    """`names`: ids of the documents, in order; used where a row is a document."""
+    """`names`: ids of the documents, in order; used where a row is a document. `labels` where not all is trained on."""
     output = _create(attempt, f"{base}.parquet", len(sequences))
     lists = pa.list_(pa.int32())
     packed = tokens["pack"] is not None
     schema = pa.schema(
         [("input_ids", lists), ("lengths", lists)] if packed else [("id", pa.string()), ("input_ids", lists)]
     )
+    trained = None if sequences.mask is None else labels(sequences)
+    if trained is not None:
+        schema = schema.append(pa.field("labels", lists))
     lengths, length_ends = sequences.lengths()
     with pq.ParquetWriter(output.temp, schema, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6") as sink:
         for low, high in _groups(sequences):
             ids = _lists(sequences.ids, sequences.ends, low, high)
             columns = [ids, _lists(lengths, length_ends, low, high)] if packed else [names.slice(low, high - low), ids]
+            if trained is not None:
+                columns.append(_lists(trained, sequences.ends, low, high))
             sink.write_table(pa.table(columns, schema=schema))
     return None
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.chat.canonical import loads, plain_text
 from pipeline.tokenized import DOCUMENTS
 from pipeline.tokenized.formats import SUFFIX, litdata_type, mds_columns, read_stream
 from pipeline.tokenized.publish import tokenizer_of
@@ -81,7 +82,11 @@ def documents(output: str, manifest: dict[str, Any], publish: dict[str, Any], sp
             with storage.local_copy(storage.join(output, shard)) as local:
                 stream = read_stream(local, kind, publish["tokens"])
         texts = []
-        for runs in table["runs"].to_pylist():
+        chats = table["conversation"].to_pylist() if "conversation" in table.schema.names else [None] * len(table)
+        for runs, chat in zip(table["runs"].to_pylist(), chats, strict=True):
+            if chat is not None and publish["tokens"]["chat"]:  # what the template writes around it is none of its text
+                texts.append(plain_text(loads(chat)))
+                continue
             pieces = [stream[run["start"] : run["start"] + run["length"]] for run in runs]
             ids = np.concatenate([np.empty(0, stream.dtype), *pieces])
             texts.append(tokenizer.decode(ids[begin : len(ids) - end]))

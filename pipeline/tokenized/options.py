@@ -66,7 +66,7 @@ def _pack(recipe: Recipe, tokenizer: Tokenizer, unmarked: bool, source: Source) 
             ("output", "pack"),
             "best_fit fills the rest of each sequence up; say with what: pack: {pad: TOKEN or id}",
         )
-    if unmarked:
+    if unmarked and recipe.chat is None:
         raise _error(
             source,
             ("output", "pack"),

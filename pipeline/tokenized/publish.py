@@ -1,6 +1,7 @@
 """One output shard of tokens, and what the run's manifest says of all of them.
 
     train/part-00000.bin, .idx             the tokens (the suffixes of the format)
+    train/part-00000.mask                  of conversations: what of them is trained on (parquet-tokens: its column `labels`)
     documents/train/part-00000.parquet     a row a document: all of a kept record but its text; `tokens`, its own; and `runs`,
                                            where it stands in the shard's stream, marks included: [{"start": 0, "length": 812}]
 
@@ -23,11 +24,12 @@ from pipeline.errors import RunError
 from pipeline.tables import ZSTD_LEVEL
 from pipeline.tokenized import DOCUMENTS, FORMATS
 from pipeline.tokenized.formats import WRITERS
-from pipeline.tokenized.sequences import Sequences, arrange, marked
+from pipeline.tokenized.sequences import Sequences
+from pipeline.tokenized.trained import Trained, joined, of_conversations, of_texts, sequences_of, woven, write_mask
 
 ROWS = 1000
 RUNS = pa.list_(pa.struct([("start", pa.int64()), ("length", pa.int64())]))
-SUMMED = ("tokens", "sequences", "stream", "padding", "dropped")
+SUMMED = ("tokens", "trained", "sequences", "stream", "padding", "dropped")
 
 
 def publish_tokens(
@@ -40,21 +42,25 @@ def publish_tokens(
     size, pieces, abouts = 0, [], []
     for each in tables:
         size += int(pc.sum(pc.binary_length(each["text"])).as_py() or 0)
-        pieces.append(encode(tokens, each))
+        pieces.append(trained(tokens, each))
         abouts.append(each.drop_columns(["text"]))
-    own, table = joined(pieces), pa.concat_tables(abouts)
-    sequences = arrange(marked(own, tokens["bos"], tokens["eos"]), tokens["pack"])
+    whole, table = joined(pieces), pa.concat_tables(abouts)
+    sequences = sequences_of(whole, tokens["pack"])
     counts: dict[str, Any] = {
-        "tokens": len(own.ids), "sequences": len(sequences), "stream": len(sequences.ids),
+        "tokens": int(whole.own.sum()), "sequences": len(sequences), "stream": len(sequences.ids),
         "padding": sequences.padding, "dropped": sequences.dropped, "index": None,
     }  # fmt: skip
+    if sequences.mask is not None:
+        counts["trained"] = int(sequences.mask.sum())
     if len(sequences):
-        names = table["id"].combine_chunks()
-        counts["index"] = WRITERS[kind](attempt, f"{split}/part-{part:05d}", sequences, names, tokens)
+        names, base = table["id"].combine_chunks(), f"{split}/part-{part:05d}"
+        counts["index"] = WRITERS[kind](attempt, base, sequences, names, tokens)
+        if sequences.mask is not None and kind != "parquet-tokens":
+            write_mask(attempt, base, sequences)
     path = f"{DOCUMENTS}/{split}/part-{part:05d}.parquet"
     output = attempt.create(path, path)
     output.rows = len(table)
-    about = table.append_column("tokens", pa.array(own.counts, pa.int64()))
+    about = table.append_column("tokens", pa.array(whole.own, pa.int64()))
     pq.write_table(
         about.append_column("runs", _runs(sequences, len(table))), output.temp,
         row_group_size=2048, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6",
@@ -63,8 +69,34 @@ def publish_tokens(
 
 
 def count_tokens(tokens: dict[str, Any], table: pa.Table) -> int:
-    """Tokens of documents that are written as texts."""
+    """Tokens of documents that are written as texts; of conversations as the chat template renders them."""
+    chats = _chat_rows(tokens, table)
+    if len(chats):
+        found = trained(tokens, table.take(pa.array(chats)))
+        table = table.take(pa.array(np.setdiff1d(np.arange(len(table)), chats)))
+        return int(found.own.sum()) + count_tokens({**tokens, "chat": None}, table)
     return sum(int(tokenizer_of(tokens).count(texts).sum()) for texts in _texts(table))
+
+
+def trained(tokens: dict[str, Any], table: pa.Table) -> Trained:
+    """The table's documents as marked tokens, conversations by the chat template. Errors: RunError."""
+    chats = _chat_rows(tokens, table)
+    parts = []
+    if len(chats):
+        some = table.take(pa.array(chats))
+        parts.append((chats, of_conversations(tokens, some["id"], some["conversation"].to_pylist())))
+    texts = np.setdiff1d(np.arange(len(table)), chats)
+    if len(texts) or not parts:
+        some = table if not parts else table.take(pa.array(texts))
+        parts.append((texts, of_texts(encode(tokens, some), tokens)))
+    return woven(parts, len(table))
+
+
+def _chat_rows(tokens: dict[str, Any], table: pa.Table) -> np.ndarray:
+    """Rows that the chat template renders, int64."""
+    if not tokens["chat"] or "conversation" not in table.schema.names:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(table["conversation"].is_valid().to_numpy())
 
 
 def encode(tokens: dict[str, Any], table: pa.Table) -> Tokens:
@@ -74,13 +106,8 @@ def encode(tokens: dict[str, Any], table: pa.Table) -> Tokens:
         found = [tokenizer.encode(texts) for texts in _texts(table)]
     except ValueError as error:
         raise RunError(_given_up(tokenizer, table, error)) from None
-    return joined(found)
-
-
-def joined(pieces: list[Tokens]) -> Tokens:
-    """Documents of several batches, one after another."""
-    ids = np.concatenate([np.empty(0, np.uint32), *(each.ids for each in pieces)])
-    return Tokens(ids, np.cumsum(np.concatenate([np.empty(0, np.int64), *(each.counts for each in pieces)])))
+    sizes = np.concatenate([np.empty(0, np.int64), *(each.counts for each in found)])
+    return Tokens(np.concatenate([np.empty(0, np.uint32), *(each.ids for each in found)]), np.cumsum(sizes))
 
 
 def tokenizer_of(tokens: dict[str, Any]) -> Tokenizer:

@@ -26,7 +26,8 @@ class Sequences:
     """A stream and its cuts. Run r is tokens of document `run_docs[r]`: ids[run_starts[r] : run_starts[r] + run_lengths[r]].
 
     What no run covers is padding. All of int64 but `ids` (uint32); runs are in the order of the stream. `run_parts`: which
-    piece of its document a run is, from 0; packing may place the last piece before the first.
+    piece of its document a run is, from 0; packing may place the last piece before the first. `mask` (bool, over `ids`): what is
+    trained on, None where all is.
     """
 
     ids: np.ndarray
@@ -36,6 +37,7 @@ class Sequences:
     run_docs: np.ndarray
     run_parts: np.ndarray
     dropped: int = 0
+    mask: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
