@@ -52,8 +52,8 @@ class Named:
     name: str
     step: Step
     edits: bool
-    fitted: bool = False
     judges: bool = False  # it is a `filters.rules.Judge`: takes the table's `Views` and leaves the texts as they are
+    fitted: bool = False  # its bounds come from the stage `fitted`
 
 
 def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def _refine_shard(
     policy = job.refine["inputs"][shard["input"]]["values"]
     try:
         for table, quarantined, skipped in batches(job, shard):
+            table, odd = values.apply(policy, table)
             account["read"] += len(table) + len(quarantined)
             account["quarantined"] += len(quarantined)
             counts["bytes"] += _text_bytes(table)
@@ -106,7 +107,6 @@ def _refine_shard(
                 writers.quarantine({**entry, "shard": shard["name"]})
                 if entry.get("tail"):
                     found["damaged"] = entry["error"]
-            table, odd = values.apply(policy, table)
             values.add(counts["values"], odd)
             _refine_batch(job.refine, table, shard["name"], steps, writers, account, counts)
     except InputError as error:
@@ -255,8 +255,8 @@ def _built(refine_json: str, bounds_json: str) -> list[Named]:
             step["name"],
             build(RowStep(**step), record),
             _edits(step),
-            step["kind"] == "fitted",
             step["kind"] in ("rules", "fitted") and not step["on"],
+            step["kind"] == "fitted",
         )
         for step in part["steps"]
     ]

@@ -33,6 +33,7 @@ from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 
 RULE_SETS = HOME / "configs" / "rules"
+WHOLE = ("url", "fitted", "length")  # kinds of row steps that know no turns
 FITTED = {"quantile", "zscore", "thresholds"}
 KINDS = ("extract", "edit", "keep", "length", "decontaminate", "datatrove", "dedup")
 
@@ -92,7 +93,13 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
                 path,
                 f"'{kind}' stands after dedup: a later step could drop or change the document that others were removed for. Put the dedup steps last.",
             )
-        rows += [replace(step, on=on) for step in _row_steps(kind, body, where, number, source)]
+        made = _row_steps(kind, body, where, number, source)
+        alone = next((step for step in made if step.kind in WHOLE), None)
+        if on and alone is not None:
+            raise _error(
+                source, (*path, "on"), f"'on' works on turns one by one; {alone.name[3:]} looks at whole documents"
+            )
+        rows += [replace(step, on=on) for step in made]
     _refuse_repeats(rows, source)
     if "exact" in dedup and "minhash" in dedup and dedup["minhash"].by != "text":
         # what near-dedup compares is what counts as equal text there; whole texts are a key of their own

@@ -35,6 +35,10 @@ def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
     if turned and not chat:
         message = "'on' works on the turns of conversations, and no input is read as such. Give input: {layout: auto}"
         raise _error(source, ("steps", int(turned.name[:2]) - 1, "on"), message)
+    cutting = next((s for s in steps.rows if s.kind == "length" and s.options["too_long"] != "drop"), None)
+    if chat and cutting:
+        message = "length cuts texts, and would leave the turns of conversations as they are. With conversations give too_long: drop"
+        raise _error(source, ("steps", int(cutting.name[:2]) - 1, "length"), message)
     if chat and steps.cuts:
         kind, step = next(iter(steps.cuts.items()))
         message = f"dedup: {kind} cuts texts, and would leave the turns of conversations as they are. Take it out"
