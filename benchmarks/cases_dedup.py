@@ -138,6 +138,27 @@ def text_dedup(sample: Sample) -> Work:
     return work
 
 
+@runner(NEAR, "Data-Juicer", {"en": 4}, package="py-data-juicer")
+def data_juicer(sample: Sample) -> Work:
+    """Its deduplicator and the dataset class of its executor, in this process."""
+    from data_juicer.core.data import NestedDataset
+    from data_juicer.ops.deduplicator.document_minhash_deduplicator import DocumentMinhashDeduplicator
+    from datasets import load_dataset
+
+    plain = _plain_copy(sample)
+    cache = sample.scratch / "data-juicer"
+
+    def work() -> Any:
+        step = DocumentMinhashDeduplicator(
+            window_size=SHINGLE, num_permutations=112, jaccard_threshold=0.8, num_bands=14, num_rows_per_band=8
+        )
+        records = NestedDataset(load_dataset("json", data_files=str(plain), split="train", cache_dir=str(cache)))
+        kept, _ = step.process(records.map(step.compute_hash, num_proc=1, load_from_cache_file=False))
+        kept.to_json(str(sample.scratch / "kept.jsonl"))
+
+    return work
+
+
 @runner(NEAR, "datatrove", {"en": 0.8}, package="datatrove")
 def datatrove(sample: Sample) -> Work:
     """Its four stages as four executors."""
