@@ -64,7 +64,7 @@ def keep_fitted(
             rows, at = rows[at >= 0], at[at >= 0]
         if not len(rows):
             return table, all_kept(len(table))
-        views = views or Views(table.column("text"))
+        views = views or Views(table)
         texts = views.of(rows)
         values = measure(signal, texts)
         views.put(rows, texts)

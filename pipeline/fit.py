@@ -30,6 +30,7 @@ from filters.fitted import fit as fit_bounds
 from filters.fitted import groups_of
 from filters.rules import measure
 from filters.step import all_kept
+from filters.texts import texts_of
 from pipeline import storage
 from pipeline.commit import Attempt
 from pipeline.errors import GristmillError, InputError
@@ -212,7 +213,7 @@ def _probe(
         some = table.filter(pa.array(chosen))
         if len(some):
             signal = filters.SIGNALS[step["options"]["signal"]]
-            measured = measure(signal, filters.Texts(some["text"]))
+            measured = measure(signal, texts_of(some))
             tell(step["name"], groups_of(some, step["options"]["by"]), measured)
         return table, all_kept(len(table))
 

@@ -242,6 +242,13 @@ def test_one_more_exchange_would_not_have_fitted(tmp_path):
         use(None, None)
 
 
+def test_bounds_are_fitted_to_conversations(tmp_path):
+    page = written(tmp_path, [{"messages": turns("Say it", "word " * size)} for size in range(1, 21)])
+    steps = "steps:\n  - keep: {longest_reply_chars: {quantile: [0.0, 0.5], min_documents: 10}}\n"
+    mill(tmp_path / "run", page + steps + "output: {path: out, format: jsonl.gz}\n")
+    assert set(rejected(tmp_path / "run")) == {f"c{number}" for number in range(10, 20)}
+
+
 # -- dedup -----------------------------------------------------------------------------------------
 
 QUESTION = "Please tell me in a few words what a grist mill is and how the two stones inside of it grind the corn"

@@ -216,7 +216,8 @@ def lengths(ids: list[int]) -> list[int]:
 
 @pytest.mark.parametrize(("kind", "pack"), [("mds", "documents"), ("litdata", "best_fit"), ("megatron", "concatenate")])
 def test_check_proves_a_corpus_of_tokens(made, kind, pack):
-    assert [finding.wrong for finding in check(str(made(kind, pack)))] == [[]] * 5
+    findings = check(str(made(kind, pack)))
+    assert len(findings) >= 5 and [finding.wrong for finding in findings if not finding.ok] == []
 
 
 def test_check_finds_a_changed_token(made, tmp_path):
