@@ -6,17 +6,21 @@ In: rows with `html` (bytes) and `content_type`. Out: `text` filled, `html` null
     -> text="Mills\\n\\nThey grind."
 
 Reasons: "not_html" (a picture, a PDF, JSON, a feed ...: neither the declared type nor the bytes are a page; detail says
-what was declared) and "no_text" (a page with nothing to read). Not covered: text in scripts (pages built in the browser),
-frames, PDF and other documents.
+what was declared), "no_text" (a page with nothing to read) and "robots" (a directive that the recipe refuses; detail
+names it). Not covered: text in scripts (pages built in the browser), frames, PDF and other documents.
 """
 
 import re
-from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import orjson
 import pyarrow as pa
 
 from filters.charset import BOMS, decode
+from filters.extract_engines import ToText
+from filters.extract_engines import engine as make_engine
+from filters.page_metadata import OPT_OUT, page_metadata
+from filters.registry import nearest
 from filters.step import Step, all_kept, reasons, set_column
 
 HTML_TYPES = {"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"}
@@ -54,38 +58,30 @@ _TRAILING = re.compile(r"[^\S\n]+(?=\n)")
 _MANY_NEWLINES = re.compile(r"\n{3,}")
 _CELLS = re.compile(r"(?<=[^\t\n])[ \t]*\t[ \t]*")
 
-# What the main-content heuristic leaves in and nobody reads as text. Class and id names of common site software
-# (MediaWiki, Bootstrap, WordPress); each was seen in extracted pages or in the page set of mozilla/readability.
-SKIP = [
-    ".breadcrumb",
-    ".breadcrumbs",
-    ".mw-editsection",  # "[edit]" behind each heading
-    "#siteSub",  # "From Wikipedia, the free encyclopedia"
-    "#contentSub",  # "< parent page"
-    "#jump-to-nav",
-    ".printfooter",
-    ".catlinks",
-]
 
-# resiliparse 2.0 with main_content loses a text node that is one character of three UTF-8 bytes: the "和" between two
-# <code>, a lone "—" or "，". A noncharacter beside it saves it, and is taken out of the text again.
-GUARD = "\ufdd0"
-_LONE = re.compile(r"(>\s*)([\u0800-\uffff]|&#?\w{2,8};)(\s*<)")
-
-_TAG = re.compile(r"<[^>]*>\s*")
-_LINK = re.compile(r"<a\b[^>]*>(.*?)</a>", re.DOTALL)
-MENU_LEVELS = 3  # resiliparse 2.0: a <ul> at most so far below <body> is a menu
-
-
-def extract(*, engine: Literal["resiliparse"] = "resiliparse", main_content: bool = True) -> Step:
+def extract(
+    *,
+    engine: Literal["resiliparse", "trafilatura", "gristmill"] = "resiliparse",
+    main_content: bool = True,
+    as_: Literal["text", "markdown"] = "text",
+    links: bool = False,
+    formulas: bool | None = None,
+    metadata: bool = False,
+    refuse: list[str] | None = None,
+) -> Step:
     """A step that turns pages into text.
 
-    `main_content=False` takes the whole visible page, menus and footers too.
-    Errors: ValueError for an unknown engine.
+    `main_content=False` takes the whole visible page, menus and footers too. `as_`: Markdown keeps headings, lists, code blocks and
+    tables as marks; `links`: and the targets of links. `formulas`: those that bring LaTeX as `$...$`; None: yes, except for text of the engine
+    resiliparse. `metadata`: title, date, author, language, canonical address, licence and robots rules of each page, into the column
+    `metadata` where it has no such field yet. `refuse`: robots directives (noai, noindex, ...) whose pages go out.
+    Errors: ValueError for a combination that cannot be, ImportError for a missing package.
     """
-    if engine != "resiliparse":
-        raise ValueError(f"extract: unknown engine {engine!r}; the engines are: 'resiliparse'")
-    to_text = _resiliparse(main_content)
+    _check(as_, links, refuse or [])
+    to_text = make_engine(engine, main_content, as_ == "markdown", links)
+    if formulas or (formulas is None and (as_ == "markdown" or engine == "gristmill")):
+        to_text = _with_formulas(to_text)
+    refused = frozenset(refuse or ())
 
     def step(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
         html = table["html"] if "html" in table.column_names else None
@@ -93,14 +89,23 @@ def extract(*, engine: Literal["resiliparse"] = "resiliparse", main_content: boo
             return table, all_kept(len(table))
         types = table["content_type"].to_pylist() if "content_type" in table.column_names else [None] * len(table)
         texts = table["text"].to_pylist()
+        about = _About(table) if metadata or refused else None
         out: dict[int, tuple[str, str | None]] = {}
         for row, page in enumerate(html.to_pylist()):
-            if page is not None:
-                texts[row], reason, detail = _page_text(page, types[row], to_text)
+            if page is None:
+                continue
+            source, kind = _source(page, types[row])
+            found = about.read(row, source) if about and kind == "html" else frozenset()
+            if barred := found & refused:
+                out[row], texts[row] = ("robots", ", ".join(sorted(barred))), None
+            else:
+                texts[row], reason, detail = _page_text(source, kind, types[row], to_text)
                 if reason:
                     out[row] = (reason, detail)
         table = set_column(table, "text", pa.array(texts, pa.large_string()))
         table = set_column(table, "html", pa.nulls(len(table), pa.large_binary()))
+        if about and metadata:
+            table = set_column(table, "metadata", about.merged())
         if not out:
             return table, all_kept(len(table))
         names, details = zip(*out.values())
@@ -109,15 +114,70 @@ def extract(*, engine: Literal["resiliparse"] = "resiliparse", main_content: boo
     return step
 
 
+def _check(as_: str, links: bool, refuse: list[str]) -> None:
+    for each in refuse:
+        if each not in OPT_OUT:
+            raise ValueError(
+                f"extract: refuse has the directive {each!r}{nearest(each, OPT_OUT)} (known: {', '.join(OPT_OUT)})"
+            )
+    if links and as_ != "markdown":
+        raise ValueError("extract: links: true is for as: markdown; in text a link is its words")
+
+
+class _About:
+    """Metadata of the pages of one table, page by page."""
+
+    def __init__(self, table: pa.Table) -> None:
+        columns = table.column_names
+        self.urls = table["url"].to_pylist() if "url" in columns else [None] * len(table)
+        self.old = table["metadata"].to_pylist() if "metadata" in columns else [None] * len(table)
+        self.new: dict[int, dict[str, Any]] = {}
+
+    def read(self, row: int, page: str) -> frozenset[str]:
+        """Reads a page; the robots directives that hold for it."""
+        old = _object(self.old[row])
+        header = old.get("x_robots_tag")
+        found = page_metadata(page, self.urls[row], header if isinstance(header, str) else None)
+        self.new[row] = found | old  # what the record says of itself stands
+        asked = set(found.get("robots", ()))
+        return frozenset(asked | {"noindex", "nofollow"} if "none" in asked else asked)
+
+    def merged(self) -> pa.Array:
+        """The column `metadata`, the pages' own fields in it."""
+        texts = list(self.old)
+        for row, fields in self.new.items():
+            if fields:
+                texts[row] = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
+        return pa.array(texts, pa.large_string())
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_formulas(to_text: ToText) -> ToText:
+    from filters.formulas import formulas_as_latex
+
+    return lambda page: to_text(formulas_as_latex(page))
+
+
+def _source(page: bytes, content_type: str | None) -> tuple[str, str | None]:
+    """A page as a string, and what it is."""
+    kind = kind_of(page, content_type)
+    return (decode(page, content_type).text if kind else ""), kind
+
+
 def _page_text(
-    page: bytes, content_type: str | None, to_text: Callable[[str], str]
+    source: str, kind: str | None, content_type: str | None, to_text: ToText
 ) -> tuple[str | None, str | None, str | None]:
     """(text, None, None), or (None, reason, detail) for a page that is none or has nothing to read."""
-    kind = kind_of(page, content_type)
     if kind is None:
         return None, "not_html", content_type or "no content type"
-    text = decode(page, content_type).text
-    text = tidy(to_text(text)) if kind == "html" else text
+    text = tidy(to_text(source)) if kind == "html" else source
     return (text, None, None) if text.strip() else (None, "no_text", None)
 
 
@@ -154,68 +214,6 @@ def _ascii_head(page: bytes) -> bytes:
     for mark, _ in BOMS:
         page = page.removeprefix(mark)
     return page[: 8 * SNIFF_BYTES].replace(b"\x00", b"")
-
-
-def _resiliparse(main_content: bool) -> Callable[[str], str]:
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.html import HTMLTree
-
-    def to_text(html: str) -> str:
-        if not main_content:
-            return plain(HTMLTree.parse(html))
-        return plain(HTMLTree.parse(_LONE.sub(r"\1\2" + GUARD + r"\3", html))).replace(GUARD, "")
-
-    def plain(tree: Any) -> str:
-        if main_content:
-            _save_lists(tree)
-        return extract_plain_text(
-            tree,
-            preserve_formatting=True,  # paragraphs and lines are what the line and paragraph rules look at
-            main_content=main_content,
-            list_bullets=True,  # "bullet_line_ratio" needs them
-            alt_texts=False,  # "Logo", file names, tracking pixels
-            links=False,  # URLs are not text
-            form_fields=False,
-            noscript=False,  # "please enable JavaScript"
-            comments=False,  # user comments: other authors, other quality
-            post_meta=False,  # "posted on ... by ..."
-            skip_elements=SKIP if main_content else [],
-        )
-
-    return to_text
-
-
-def _save_lists(tree: Any) -> None:
-    """Put each list of text that stands close to <body> a few levels deeper, in place.
-
-    resiliparse takes every <ul> up to three levels below <body> for a menu. A menu's text is links; so lists whose text is
-    mostly not in links are saved. Everything here is one walk: its selector results are searched anew at each index, and
-    there are pages of 14,000 links.
-    """
-    level = [tree.body] if tree.body is not None else []
-    lists = []
-    for _ in range(MENU_LEVELS):
-        level = [child for node in level for child in _children(node)]
-        lists += [node for node in level if node.tag == "ul"]
-    for found in lists:
-        source = found.html
-        linked = sum(len(_TAG.sub("", link)) for link in _LINK.findall(source))
-        if 2 * linked >= len(_TAG.sub("", source)):
-            continue
-        outer = inner = tree.create_element("div")
-        for _ in range(MENU_LEVELS - 1):
-            deeper = tree.create_element("div")
-            inner.append_child(deeper)
-            inner = deeper
-        found.parent.insert_before(outer, found)
-        inner.append_child(found)
-
-
-def _children(node: Any) -> Iterator[Any]:
-    child = node.first_element_child
-    while child is not None:
-        yield child
-        child = child.next_element
 
 
 def tidy(text: str) -> str:

@@ -173,7 +173,12 @@ def _row_steps(kind: str, body: Any, where: dict[str, list[str]], number: int, s
     if kind == "extract":
         from filters.extract import extract
 
-        return [RowStep(prefix, "extract", _options(extract, body or {}, path, source), where)]
+        checked = _options(extract, body or {}, path, source)
+        try:
+            extract(**checked)  # what is wrong shows now: a missing package, options that do not go together
+        except (ValueError, ImportError) as error:
+            raise _error(source, path, str(error)) from None
+        return [RowStep(prefix, "extract", checked, where)]
     if kind == "length":
         from filters.length import length
 

@@ -87,8 +87,15 @@ def warm_texts() -> None:
 
 
 def warm_dedup() -> None:
-    """The kernels of dedup."""
+    """The kernels of dedup and of the engine `gristmill`."""
+    _pages()
     _dedup(pa.array(TEXTS * 2, pa.large_string()))
+
+
+def _pages() -> None:
+    from filters.extract_engines import engine
+
+    engine("gristmill")("<h1>Mills</h1><p>They grind.</p>")
 
 
 def _edits(array: pa.Array) -> None:

@@ -145,7 +145,7 @@ def test_each_line_rule_has_its_example(rule):
 # these end in a few words of any kind
 OPEN = {
     "copyright_line", "qr_code", "follow_account", "account_name", "like_and_share", "read_original", "copyright_zh", "reprint", "editor",
-    "infringement", "navigation_zh", "related_zh", "licence_number", "cookies_zh", "paywall_zh", "enable_javascript", "powered_by",
+    "infringement", "navigation_zh", "original_title", "related_zh", "licence_number", "cookies_zh", "paywall_zh", "enable_javascript", "powered_by",
 }  # fmt: skip
 
 

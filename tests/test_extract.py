@@ -227,8 +227,8 @@ def test_tidy(text, expected):
 
 
 def test_unknown_engine():
-    with pytest.raises(ValueError, match="unknown engine 'trafilatura'"):
-        extract(engine="trafilatura")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown engine 'boilerpipe'"):
+        extract(engine="boilerpipe")  # type: ignore[arg-type]
 
 
 # ---- real pages --------------------------------------------------------------------------------------------------------

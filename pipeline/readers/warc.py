@@ -230,6 +230,7 @@ def response(record: WarcRecord, found: Found, rows: Rows) -> None:
         return
     declared = http.get("Content-Type")
     kept = {"content_type": declared, "http_status": status, "body_error": problem}
+    kept["x_robots_tag"] = http.get("X-Robots-Tag")
     rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record, kept))
 
 
