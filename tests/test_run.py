@@ -127,7 +127,7 @@ def test_ray_writes_the_same_bytes_and_leaves_no_process(demo, tmp_path, monkeyp
     told = [
         line
         for line in done.stderr.splitlines()
-        if not re.match(r"(refine|index|band|match|resolve-\d|assign-\d|probe-\d|deal|publish): |Compil", line)
+        if not re.match(r"(refine|index|band|match|resolve-\d|sides-\d|assign-\d|probe-\d|deal|publish): |Compil", line)
     ]
     assert told == [], done.stderr
     assert await_end(before) == set()
