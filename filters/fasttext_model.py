@@ -56,7 +56,10 @@ class Model:
         """
         if k < 1:
             raise ValueError(f"predict: k is how many labels are wanted, 1 or more, not {k}")
-        offsets, data = text_buffers(texts)
+        return self.predict_buffers(*text_buffers(texts), k)
+
+    def predict_buffers(self, offsets: np.ndarray, data: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same for what `text_buffers` gave."""
         if not hasattr(self._thread, "cache"):
             self._thread.cache = kernels.new_cache(self.net, self.out)
         return kernels.predict(self.net, self.out, self._thread.cache, offsets, data, k)

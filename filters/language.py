@@ -153,9 +153,10 @@ def labels(path: str | None = None) -> frozenset[str]:
 
 def _ranked(texts: Texts, model: str | None, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the `k` best labels and their probabilities (float64), shape (n, k); -1 and 0.0 for a text without words."""
-    numbers, probabilities = load_model(model).predict(texts.array, k)
+    offsets, data = text_buffers(texts.array)
+    numbers, probabilities = load_model(model).predict_buffers(offsets, data, k)
     scores = np.minimum(1.0, probabilities.astype(np.float64))  # fastText adds 1e-5 before the logarithm: 1.00001
-    for row in np.flatnonzero(~has_word_character(*text_buffers(texts.array))):
+    for row in np.flatnonzero(~has_word_character(offsets, data)):
         if not _LETTER.search(texts.array[row].as_py() or ""):
             numbers[row], scores[row] = -1, 0.0
     return numbers, scores

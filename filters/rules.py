@@ -126,8 +126,8 @@ def _failures(rule: Rule, values: np.ndarray) -> tuple[np.ndarray, list[str], np
     failed = ~((values >= low) & (values <= high))  # also true for NaN
     bad = values[failed]
     side = np.where(np.isnan(bad), 2, np.where(bad < low, 0, 1))
-    names = [f"{rule.signal}.{('min', 'max', 'nan')[each]}" for each in side]
-    return failed, names, np.array([low, high, np.nan])[side]
+    names = [f"{rule.signal}.{each}" for each in ("min", "max", "nan")]
+    return failed, [names[each] for each in side.tolist()], np.array([low, high, np.nan])[side]
 
 
 def _as_reasons(n: int, out: list[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]]) -> pa.StructArray:

@@ -102,14 +102,14 @@ def _count_text(hashes, first, n, room, out, column):
             _look_up(left, room.places, room)
         else:
             left = _go_on(left, room)
-        left = _drop_single(left, room)
-        if length > 4 and left == 0:
-            return
         if length <= 4:
-            count, root = _most(left, room)
+            left, count, root = _keep_often(left, room)
             put(out, column, count * (get(room.ends, root + length) - get(room.ends, root) + length - 1))
         else:
-            put(out, column, _duplicates(left, length, room))
+            left, chars = _keep_duplicates(left, length, room)
+            put(out, column, chars)
+            if left == 0:
+                return
         column += 1
 
 
@@ -186,49 +186,48 @@ def _go_on(left, room):
 
 
 @part
-def _drop_single(left, room):
-    """Of the places left those of n-grams that occur twice. How many."""
+def _keep_often(left, room):
+    """Of the places left those of n-grams that occur twice: how many, and (count, first place) of the most frequent one,
+    the first of those; (1, 0) if none is twice."""
     kept = 0
-    for x in range(left):
-        at = int64(get(room.places, x))
-        root = int64(get(room.roots, at))
-        often = get(room.counts, root) > 1
-        put(room.roots, at, root if often else -1)
-        put(room.places, kept, at)
-        kept += often
-    return kept
-
-
-@part
-def _most(left, room):
-    """(count, first place) of the most frequent n-gram, the first of them; (1, 0) if none is twice."""
     most = int64(1)
     first = int64(0)
     for x in range(left):
         at = int64(get(room.places, x))
-        count = int64(get(room.counts, at))
-        if count > most and get(room.roots, at) == at:
+        root = int64(get(room.roots, at))
+        count = int64(get(room.counts, root))
+        often = count > 1
+        put(room.roots, at, root if often else -1)
+        put(room.places, kept, at)
+        kept += often
+        if count > most:  # the root is the first place of its n-gram, so it is met here
             most = count
             first = at
-    return most, first
+    return kept, most, first
 
 
 @part
-def _duplicates(left, length, room):
-    """Characters of n-grams that stand before, from left to right; behind each one the reading goes on."""
+def _keep_duplicates(left, length, room):
+    """Of the places left those of n-grams that occur twice: how many, and the characters of n-grams that stand before, from
+    left to right; behind each one the reading goes on."""
+    kept = 0
     free = 0
     chars = 0
     for x in range(left):
         at = int64(get(room.places, x))
-        if at < free:
-            continue
-        root = get(room.roots, at)
-        if get(room.counts, root) < 0:  # met before
-            chars += get(room.ends, at + length) - get(room.ends, at)
-            free = at + length
-        else:
-            put(room.counts, root, -1)
-    return chars
+        root = int64(get(room.roots, at))
+        count = get(room.counts, root)
+        often = count != 1  # below 0: met before
+        put(room.roots, at, root if often else -1)
+        put(room.places, kept, at)
+        kept += often
+        if often and at >= free:
+            if count < 0:
+                chars += get(room.ends, at + length) - get(room.ends, at)
+                free = at + length
+            else:
+                put(room.counts, root, -1)
+    return kept, chars
 
 
 def count_different(words: Words, firsts: np.ndarray, ends: np.ndarray) -> np.ndarray:

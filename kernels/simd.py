@@ -109,9 +109,18 @@ firsts = _mask(
     lambda data, i: get(data, i) & 192 != 128,
 )
 beyond_ascii = _mask(lambda v: v.within(128, 255), lambda data, i: get(data, i) > 127)
-sentence_ends = _mask(  # in ASCII
-    lambda v: v.either(v.is_(33), v.is_(46), v.is_(63)),
-    lambda data, i: get(data, i) == 33 or get(data, i) == 46 or get(data, i) == 63,
+# what may end a sentence in ASCII: "!", "?", and a dot that no small letter or digit follows
+sentence_ends = _mask(
+    lambda v: v.either(
+        v.is_(33),
+        v.is_(63),
+        v.both(v.is_(46), v.builder.not_(v.either(v.behind(1).within(97, 122), v.behind(1).within(48, 57)))),
+    ),
+    lambda data, i: (
+        get(data, i) == 33
+        or get(data, i) == 63
+        or (get(data, i) == 46 and not (97 <= get(data, i + 1) <= 122) and not (48 <= get(data, i + 1) <= 57))
+    ),
 )
 line_feeds = _mask(lambda v: v.is_(10), lambda data, i: get(data, i) == 10)
 # what a JSON string is not simply copied at: its end, an escape, a control character (none may stand in one)

@@ -14,7 +14,7 @@ import numpy as np
 
 from kernels.affix import FIRST_OF_LINE, HAS_LETTER, PROPER, Chunk, Words, cut_piece, mark_flags, put_word
 from kernels.ascii import LONGEST, Piece, cut_ascii
-from kernels.characters import TRAIL, is_break
+from kernels.characters import TRAIL
 from kernels.compile import kernel, part
 from kernels.memory import get, int64, load64, pointer, put, store64
 from kernels.simd import below, beyond_ascii, breaks, digits, letters, low_zeros, ones, sentence_ends, spaces
@@ -57,8 +57,8 @@ def cut_words(
         np.empty(longest + LONGEST + 2, np.int64),
     )
     bits = longest // 8 + 32
-    others, enders, numbers, line_ends = (np.empty(bits, np.uint8) for _ in range(4))
-    masks = Masks(others, enders, numbers, line_ends, np.empty(longest + 8, np.int32))
+    others, enders, numbers, lines = (np.empty(bits, np.uint8) for _ in range(4))
+    masks = Masks(others, enders, numbers, lines, np.empty(longest + 8, np.int32))
     slots, shift = _stop_slots(stop_words)
     firsts = np.zeros(len(starts) + 1, np.int64)
     counts = np.zeros((len(starts), len(COLUMNS)), np.int64)
@@ -87,7 +87,7 @@ def _cut_column(starts, ends, data, kinds, slots, shift, scratch, masks, words, 
         pointer(masks.others),
         pointer(masks.enders),
         pointer(masks.digits),
-        pointer(masks.breaks),
+        pointer(masks.lines),
         pointer(masks.edges),
     )
     out = Words(pointer(words.hashes), pointer(words.widths), pointer(words.flags))
@@ -157,9 +157,9 @@ class Masks(NamedTuple):
     """What `_scan` finds in a text of m bytes: a bit a byte, and where the chunks between ASCII white space are."""
 
     others: np.ndarray  # uint8, m // 8 + 24: no white space, letter or digit
-    enders: np.ndarray  # uint8, m // 8 + 24: may end a sentence, or is not ASCII
+    enders: np.ndarray  # uint8, m // 8 + 24: may be a word that ends a sentence, or is not ASCII
     digits: np.ndarray  # uint8, m // 8 + 24
-    breaks: np.ndarray  # uint8, m // 8 + 24: ends a line
+    lines: np.ndarray  # uint8, m // 8 + 24: the first chunk behind the end of a line begins here
     edges: np.ndarray  # int32, m + 8: where each chunk begins and where it stops, from the start of the text
 
 
@@ -168,6 +168,7 @@ def _scan(data, start, end, masks):
     """Fill the masks for data[start:end]; how many chunks there are."""
     edges = 0
     carry = _ZERO
+    line = _ONE  # whether a line has ended and no chunk has come since
     place = 0
     for at in range(start, end, 64):
         inside = ~spaces(data, at) & below(end - at)
@@ -175,7 +176,12 @@ def _scan(data, start, end, masks):
         store64(masks.digits, place, numbers)
         store64(masks.others, place, inside & ~(letters(data, at) | numbers))
         store64(masks.enders, place, sentence_ends(data, at) | beyond_ascii(data, at))
-        store64(masks.breaks, place, breaks(data, at))
+        # an addition carries the end of a line through the white space behind it
+        ended = breaks(data, at) & ~inside
+        begun = ~inside + ended
+        behind = begun + line
+        line = np.uint64((begun < ended) | (behind < line))
+        store64(masks.lines, place, behind & inside)
         turns = inside ^ ((inside << _ONE) | carry)
         carry = inside >> np.uint64(63)
         into = edges
@@ -190,7 +196,7 @@ def _scan(data, start, end, masks):
         store64(masks.digits, at, _ZERO)
         store64(masks.others, at, _ZERO)
         store64(masks.enders, at, _ZERO)
-        store64(masks.breaks, at, _ZERO)
+        store64(masks.lines, at, _ZERO)
     put(masks.edges, edges, end - start)  # where the last chunk ends with the last block
     return (edges + 1) >> 1
 
@@ -206,41 +212,44 @@ def _cut_text(data, start, end, kinds, masks, chunk, words, count, brief):
     """Append the words of data[start:end] to `words`, which holds `count`; the new count.
 
     brief: a chunk in which no sentence ends, and which has a letter or digit, is put there as one word, and of that only
-    the flags: it begins as many sentences.
+    the flags: it begins as many sentences. A dot before a small letter or digit is never a word of its own: it is not cut
+    off either end of a chunk, and inside cuts only before a capital letter or a quote. (What a text ends with
+    does not count: no word follows.)
     """
-    new_line = True
-    last = 0  # the end of the chunk before
+    new_line = False  # a line ended in the chunk before, at a character that is no ASCII
     for number in range(_scan(data, start, end, masks)):
         first = int64(get(masks.edges, 2 * number))
-        stop = int64(get(masks.edges, 2 * number + 1))
-        new_line |= _bits(masks.breaks, last) & below(min(first - last, LONGEST)) != _ZERO
-        for gap in range(last + LONGEST, first):
-            new_line |= is_break(get(data, start + gap))
-        last = stop
-        length = stop - first
-        others = _bits(masks.others, first) & below(min(length, LONGEST))
-        numbers = _bits(masks.digits, first) & below(min(length, LONGEST))
-        begin, end_ = start + first, start + stop
+        length = int64(get(masks.edges, 2 * number + 1)) - first
+        begin, stop = start + first, start + first + length
+        new_line |= _bits(masks.lines, first) & _ONE != _ZERO
         line = FIRST_OF_LINE * int64(new_line)
         if length > LONGEST:
-            count, new_line = cut_piece(data, begin, end_, kinds, chunk, new_line, words, count)
+            count, new_line = cut_piece(data, begin, stop, kinds, chunk, new_line, words, count)
             continue
-        if brief and others != below(length) and _bits(masks.enders, first) & below(length) == _ZERO:
+        inside = below(length)
+        others = _bits(masks.others, first) & inside
+        numbers = _bits(masks.digits, first) & inside
+        if brief and others != inside and _bits(masks.enders, first) & inside == _ZERO:
             put(words.flags, count, PROPER | line)
             count += 1
         elif others == _ZERO and _is_plain(data, begin, length, numbers):
             flags = PROPER if numbers & _ONE != _ZERO else HAS_LETTER | PROPER
-            put_word(data, begin, end_, length, flags | line, words, count)
+            put_word(data, begin, stop, length, flags | line, words, count)
             count += 1
-        elif others == _ONE << np.uint64(length - 1) and numbers == _ZERO and _is_ended(data, end_, length, kinds):
-            put_word(data, begin, end_ - 1, length - 1, HAS_LETTER | PROPER | line, words, count)
-            put_word(data, end_ - 1, end_, 1, mark_flags(int64(get(kinds, get(data, end_ - 1)))), words, count + 1)
+        elif others == _ONE << np.uint64(length - 1) and numbers == _ZERO and _is_ended(data, stop, length, kinds):
+            flags = mark_flags(int64(get(kinds, get(data, stop - 1))))
+            if brief:
+                put(words.flags, count, PROPER | line)
+                put(words.flags, count + 1, flags)
+            else:
+                put_word(data, begin, stop - 1, length - 1, HAS_LETTER | PROPER | line, words, count)
+                put_word(data, stop - 1, stop, 1, flags, words, count + 1)
             count += 2
-        elif beyond_ascii(data, begin) & below(length) == _ZERO:
-            piece = Piece(data, begin, end_, others, numbers, kinds)
+        elif beyond_ascii(data, begin) & inside == _ZERO:
+            piece = Piece(data, begin, stop, others, numbers, kinds)
             count = cut_ascii(piece, chunk.ends, new_line, words, count)
         else:
-            count, new_line = cut_piece(data, begin, end_, kinds, chunk, new_line, words, count)
+            count, new_line = cut_piece(data, begin, stop, kinds, chunk, new_line, words, count)
             continue
         new_line = False
     return count

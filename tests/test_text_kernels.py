@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import unicodedata
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,20 @@ def assert_same_counts(texts: Texts, plain: list[str]) -> None:
 @settings(max_examples=400)
 @given(st.lists(ANY_TEXT, min_size=1, max_size=3))
 def test_every_count_has_its_plain_twin(texts):
+    assert_same_counts(column(texts), texts)
+
+
+def test_sentences_alone_around_each_dot():
+    """Every text of up to four of these: a dot is passed over where a small letter or digit follows."""
+    texts = ["".join(parts) for size in range(1, 5) for parts in product(".aZ5!'\" -(", repeat=size)]
+    texts = [f"x. {text} y" if at % 2 else text for at, text in enumerate(texts)]
+    expected = plain_texts.in_sentences(texts)["sentences"]
+    assert counts.in_sentences(column(texts))["sentences"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("gap", ["\n", " \n ", "\n\n\n", " \r\n \x1c", " \x1f ", "\n" + " " * 70, " " * 70 + "\n"])
+def test_a_line_begins_behind_any_gap_across_blocks(gap):
+    texts = [" " * lead + "a" * before + gap + "b. c" for lead in (0, 3) for before in range(56, 132)]
     assert_same_counts(column(texts), texts)
 
 
