@@ -21,6 +21,8 @@ import yaml
 from filters.registry import Signal, get_signal, nearest
 from filters.step import all_kept, reasons, set_column
 from filters.texts import Texts, Views
+from filters.yaml_nodes import compose
+from filters.yaml_nodes import value as scalar
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def load_rule_set(path: str | Path) -> RuleSet:
     """
     path = Path(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = compose(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     page = _mapping(path, root, ("about", "source", "languages", "rules"), "a rule set")
@@ -168,7 +170,7 @@ def _rule(path: Path, name: str, node: yaml.Node) -> Rule:
     for side, value in _mapping(path, node, ("min", "max"), f"the rule {name!r}").items():
         if value.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             raise _wrong(path, value, f"{name}.{side} must be a number, got {value.value!r}")
-        sides[side] = float(yaml.SafeLoader("").construct_object(value))
+        sides[side] = float(scalar(value))
     try:
         return Rule(name, **sides)
     except ValueError as error:

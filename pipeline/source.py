@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from filters.yaml_nodes import compose, value
 from pipeline.errors import RecipeError
 
 Path = tuple[str | int, ...]
@@ -40,7 +41,7 @@ class Source:
 def parse(text: str, name: str) -> Source:
     """Reads one YAML page. Errors: RecipeError with file and line for bad YAML and for a key given twice."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = compose(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -60,8 +61,7 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         return [_value(child, (*path, i), source) for i, child in enumerate(node.value)]
     if node.tag == "tag:yaml.org,2002:timestamp":
         return node.value  # a date stays the text it is: a recipe is JSON, too
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node)
+    return value(node)
 
 
 def _mapping(node: yaml.MappingNode, path: Path, source: Source) -> dict[str, Any]:
@@ -81,13 +81,13 @@ def override(source: Source, assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {assignment}: expected key=value, for example --set output.format=parquet.")
-    value = parse(text, f"--set {key}").data
+    wanted = parse(text, f"--set {key}").data
     steps: list[str | int] = [int(part) if part.isdigit() else part for part in key.split(".")]
     place = source.data
     for depth, part in enumerate(steps[:-1]):
         place = _descend(place, part, f"--set {key}", steps[:depth])
     try:
-        place[steps[-1]] = value
+        place[steps[-1]] = wanted
     except (TypeError, IndexError):
         raise RecipeError(
             f"--set {key}: there is no place '{steps[-1]}' to set under '{'.'.join(map(str, steps[:-1]))}'."

@@ -9,6 +9,7 @@ other documents and are no row steps; `pipeline.near` does them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import math
@@ -381,6 +382,7 @@ def _options(function: Callable[..., Any], given: Any, path: KeyPath, source: So
         raise RecipeError(letter(error, source, path, model)) from None
 
 
+@functools.cache
 def _options_model(function: Callable[..., Any]) -> type[Any]:
     hints = typing.get_type_hints(function)
     fields: dict[str, Any] = {}
