@@ -85,7 +85,7 @@ def run(
     with _interruptible(shown):
         teller = reporter(quiet or json_)
         try:
-            mill = _Lazy(lambda: _warmed(teller.note, settings.run, start))
+            mill = _Lazy(lambda: start(settings.run), teller.note)
             outcome = drive(job, settings.run, mill, teller, fresh)
         finally:
             teller.close()
@@ -106,7 +106,9 @@ def run(
     else:
         if outcome.already:
             typer.echo(f"{shown} is finished already; nothing was done. (--fresh starts over.)\n")
-        typer.echo(funnel(manifest) + "\n\n" + end_words(manifest, shown, outcome.seconds, outcome.already))
+        typer.echo(
+            funnel(manifest) + "\n\n" + end_words(manifest, shown, outcome.seconds, outcome.already, mill.compiling)
+        )
         typer.echo(next_words(shown, next(iter(manifest["splits"])), settings.output.format not in BINARY))
     if code == QUARANTINED:
         typer.echo(
@@ -214,7 +216,7 @@ def index(
     with _interruptible(shown):
         teller = reporter(False)
         try:
-            mill = _Lazy(lambda: _warmed(teller.note, settings.run, start))
+            mill = _Lazy(lambda: start(settings.run), teller.note)
             counts = make_index(index_job(job), settings.run, mill, teller)
         finally:
             teller.close()
@@ -315,32 +317,29 @@ def signals(json_: JsonOption = False) -> None:
 
 
 class _Lazy:
-    """An engine that starts when it gets its first task: a finished run needs no Ray."""
-
-    def __init__(self, start: Any) -> None:
-        self._start = start
-        self._engine: Any = None
+    """An engine that starts when it gets its first task, with the kernels compiled before its workers would each begin to: a
+    finished run needs neither. `compiling`: the seconds that took."""
 
     name = "lazy"
+
+    def __init__(self, start: Any, say: Any) -> None:
+        self._start, self._say = start, say
+        self._engine: Any = None
+        self.compiling = 0.0
 
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if not specs:
             return
         if self._engine is None:
+            from pipeline.warmup import ensure_warm
+
+            self.compiling = ensure_warm(self._say)
             self._engine = self._start()
         yield from self._engine.map(specs)
 
     def close(self) -> None:
         if self._engine is not None:
             self._engine.close()
-
-
-def _warmed(say: Any, settings: Any, start: Any) -> Any:
-    """An engine, with the kernels compiled before its workers would each begin to."""
-    from pipeline.warmup import ensure_warm
-
-    ensure_warm(say)
-    return start(settings)
 
 
 def _assignments(inputs: list[str], output: str, given: list[str], extra: list[tuple[str, Any]]) -> list[str]:

@@ -202,11 +202,14 @@ def _found_words(told: dict[str, Any]) -> list[str]:
     return lines
 
 
-def end_words(manifest: dict[str, Any], output: str, seconds: float, already: bool = False) -> str:
-    """Time, speed, damage and where to look next."""
+def end_words(
+    manifest: dict[str, Any], output: str, seconds: float, already: bool = False, compiling: float = 0.0
+) -> str:
+    """Time, speed, damage and where to look next. `compiling`: seconds of those that kernels took to compile, once."""
     size = manifest["bytes"]["read"] / 1e6
-    speed = "" if already else f", {size / max(seconds, 1e-9):.2f} MB/s"
-    lines = [f"{seconds:.1f} s, {size:.1f} MB of input text and pages{speed}"]
+    speed = "" if already else f", {size / max(seconds - compiling, 1e-9):.2f} MB/s"
+    once = f" (and {compiling:.0f} s of compiling, once per release)" if compiling else ""
+    lines = [f"{seconds - compiling:.1f} s{once}, {size:.1f} MB of input text and pages{speed}"]
     dedup = manifest["dedup"]
     if dedup["pairs_left_uncompared"]:
         lines.append(

@@ -35,14 +35,15 @@ TEXTS = [
 OLD_SECONDS = 30 * 24 * 3600.0
 
 
-def ensure_warm(say: Callable[[str], None]) -> None:
-    """Compiles what is not compiled yet; returns at once where that was done before."""
+def ensure_warm(say: Callable[[str], None]) -> float:
+    """Compiles what is not compiled yet; returns the seconds it took, 0 at once where that was done before."""
     folder = cache_folder()
     if folder is None:
-        return
+        return 0.0
     mark = folder / f"warm-{llvmlite.binding.get_host_cpu_name()}"
     if mark.exists():
-        return
+        return 0.0
+    began = time.perf_counter()
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists():
@@ -51,6 +52,7 @@ def ensure_warm(say: Callable[[str], None]) -> None:
             mark.write_text(f"{seconds:.1f} s\n")
             _forget_old(folder)
             say(f"Compiled in {seconds:.0f} s; kept in {folder}")
+    return time.perf_counter() - began
 
 
 def _forget_old(folder: Path) -> None:
