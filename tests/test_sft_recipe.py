@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from corpus import CHECKOUT, sums
+from corpus import CHECKOUT
 
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
@@ -34,14 +34,6 @@ def test_the_funnel_of_the_page(made: tuple[Path, Outcome]) -> None:
     found = re.search(r"<!-- sft -->\n```\n(.*?)\n```", text, re.DOTALL)
     told = funnel(made[1].manifest)
     assert found and found[1] == told, "put the new funnel into docs/chat.md:\n" + told
-
-
-def test_the_same_bytes_for_any_batch_size(made: tuple[Path, Outcome], tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(CHECKOUT)
-        job, settings = prepare("configs/sft_chat.yaml", [f'output.path="{tmp_path}/out"', "run.batch_size=7"])
-        run(job, settings.run, LocalEngine(), Silent())
-    assert sums(tmp_path / "out") == sums(made[0])
 
 
 def test_the_corpus_is_sound(made: tuple[Path, Outcome], tmp_path: Path) -> None:
