@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint fuzz bench clean
 
 demo: .venv/.installed
 	rm -rf out/demo
@@ -26,6 +26,11 @@ lint: .venv/.installed-dev
 .venv/.installed-dev: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# damaged and hostile files through readers and steps; another seed: make fuzz SEED=2
+SEED ?= 1
+fuzz: .venv/.installed-dev
+	$(BIN)/python tests/fuzz.py --cases 100000 --seed $(SEED)
 
 bench: .venv/.installed-bench
 	$(BIN)/python benchmarks/run.py

@@ -11,7 +11,7 @@ names it). Not covered: text in scripts (pages built in the browser), frames, PD
 """
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow as pa
 from filters.charset import BOMS, decode
 from filters.extract_engines import ToText
 from filters.extract_engines import engine as make_engine
+from filters.html_limits import refused as too_costly
 from filters.page_metadata import OPT_OUT, page_metadata
 from filters.registry import nearest
 from filters.step import Step, all_kept, reasons, set_column
@@ -54,9 +55,19 @@ _PAGE = re.compile(
 )
 _XHTML = re.compile(rb"<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE)
 
-_TRAILING = re.compile(r"[^\S\n]+(?=\n)")
+# Both begin where a run of blanks does: begun anew at each blank, a <pre> with 60 KB of them took 28 s
+_TRAILING = re.compile(r"(?<![^\S\n])[^\S\n]+(?=\n)")
+_BLANKS = re.compile(r"(?<![ \t])[ \t]{2,}")
 _MANY_NEWLINES = re.compile(r"\n{3,}")
-_CELLS = re.compile(r"(?<=[^\t\n])[ \t]*\t[ \t]*")
+
+
+class Refusal(NamedTuple):
+    """Why a page gives no text, as in the ledger."""
+
+    reason: str
+    value: float | None = None
+    threshold: float | None = None
+    detail: str | None = None
 
 
 def extract(
@@ -90,26 +101,30 @@ def extract(
         types = table["content_type"].to_pylist() if "content_type" in table.column_names else [None] * len(table)
         texts = table["text"].to_pylist()
         about = _About(table) if metadata or refused else None
-        out: dict[int, tuple[str, str | None]] = {}
+        out: dict[int, Refusal] = {}
         for row, page in enumerate(html.to_pylist()):
             if page is None:
                 continue
             source, kind = _source(page, types[row])
+            over = too_costly(source) if kind == "html" else None
+            if over:
+                out[row], texts[row] = Refusal(*over), None
+                continue
             found = about.read(row, source) if about and kind == "html" else frozenset()
             if barred := found & refused:
-                out[row], texts[row] = ("robots", ", ".join(sorted(barred))), None
+                out[row], texts[row] = Refusal("robots", detail=", ".join(sorted(barred))), None
             else:
-                texts[row], reason, detail = _page_text(source, kind, types[row], to_text)
-                if reason:
-                    out[row] = (reason, detail)
+                texts[row], why = _page_text(source, kind, types[row], to_text)
+                if why:
+                    out[row] = why
         table = set_column(table, "text", pa.array(texts, pa.large_string()))
         table = set_column(table, "html", pa.nulls(len(table), pa.large_binary()))
         if about and metadata:
             table = set_column(table, "metadata", about.merged())
         if not out:
             return table, all_kept(len(table))
-        names, details = zip(*out.values())
-        return table, reasons(len(table), list(out), list(names), detail=list(details))
+        names, values, thresholds, details = zip(*out.values())
+        return table, reasons(len(table), list(out), list(names), list(values), list(thresholds), list(details))
 
     return step
 
@@ -173,12 +188,12 @@ def _source(page: bytes, content_type: str | None) -> tuple[str, str | None]:
 
 def _page_text(
     source: str, kind: str | None, content_type: str | None, to_text: ToText
-) -> tuple[str | None, str | None, str | None]:
-    """(text, None, None), or (None, reason, detail) for a page that is none or has nothing to read."""
+) -> tuple[str | None, Refusal | None]:
+    """(text, None), or (None, why) for a page that is none or has nothing to read."""
     if kind is None:
-        return None, "not_html", content_type or "no content type"
+        return None, Refusal("not_html", detail=content_type or "no content type")
     text = tidy(to_text(source)) if kind == "html" else source
-    return (text, None, None) if text.strip() else (None, "no_text", None)
+    return (text, None) if text.strip() else (None, Refusal("no_text"))
 
 
 def kind_of(page: bytes, content_type: str | None) -> Literal["html", "plain"] | None:
@@ -221,5 +236,12 @@ def tidy(text: str) -> str:
 
     Blanks at line starts stay: they are the indents of code.
     """
-    text = _CELLS.sub("\t", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _BLANKS.sub(_cell, text.replace("\r\n", "\n").replace("\r", "\n"))
     return _MANY_NEWLINES.sub("\n\n", _TRAILING.sub("", text + "\n")).strip("\n").rstrip()
+
+
+def _cell(blanks: re.Match[str]) -> str:
+    """Blanks with a tab among them are one tab; at the start of a line all behind the first space are, if one is a tab."""
+    run, start = blanks[0], blanks.start()
+    kept = 0 if start and blanks.string[start - 1] != "\n" else run.find(" ") + 1 or len(run)
+    return run[:kept] + "\t" if "\t" in run[kept:] else run

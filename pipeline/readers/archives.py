@@ -173,7 +173,7 @@ def _one(name: str, kind: str, open_: Callable[[], BinaryIO], archive: str, rows
 
 def _zip_members(archive: zipfile.ZipFile, rows: Rows) -> Iterator[Member]:
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):  # not is_dir(), which needs a name
             continue
         if info.flag_bits & 1:
             rows.quarantine(f"EncryptedMember: {info.filename}", info.filename.encode("utf-8", "replace"))

@@ -88,7 +88,10 @@ def _wrong(batch: pa.RecordBatch) -> str | None:
 
 
 def _as_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Text columns as bytes: the rows that are not UTF-8 are found one by one."""
+    """Text columns as bytes: the rows that are not UTF-8 are found one by one. As it was, if its offsets are wrong."""
     views = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
-    columns = [c.view(views[c.type]) if c.type in views else c for c in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    try:
+        columns = [c.view(views[c.type]) if c.type in views else c for c in batch.columns]
+        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    except parquet.BROKEN:
+        return batch

@@ -64,14 +64,18 @@ def _open(path: str, rows: Rows) -> pq.ParquetFile:
 
 def check(schema: pa.Schema, rows: Rows) -> None:
     """`InputError` if there is no column that the text could be in."""
+    try:
+        names = schema.names
+    except UnicodeDecodeError as error:
+        raise InputError(f"{rows.path}: a column's name is not UTF-8: {error}. Fetch the file again.") from error
     if rows.chat:
-        rows.chat.check(schema.names, rows.path)
+        rows.chat.check(names, rows.path)
         return
     wanted = rows.main
-    if wanted not in schema.names:
+    if wanted not in names:
         raise InputError(
-            f"{rows.path}: there is no column {wanted!r}{nearest(wanted, schema.names)} "
-            f"(it has {', '.join(schema.names[:20])}). "
+            f"{rows.path}: there is no column {wanted!r}{nearest(wanted, names)} "
+            f"(it has {', '.join(names[:20])}). "
             "Name the one that holds the text: input: {text: COLUMN}."
         )
     kind = schema.field(wanted).type

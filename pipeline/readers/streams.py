@@ -34,6 +34,11 @@ HELD = 1 << 22
 # zero bytes at the end of a file that tapes and block devices leave; more, or zeros between members, are a
 # hole that a broken download left
 PADDING = 1 << 16
+# A member that unpacks to more than this, at more than this ratio, is a bomb. Deflate cannot do more than 1,032; real
+# text packs to a twentieth, logs that repeat themselves to a hundredth or two.
+BOMB_BYTES = 1 << 30
+BOMB_RATIO = 500
+XZ_MEMORY = 256 << 20  # bytes of a decoder's dictionary; `xz -9` asks for 65 MB, a header may ask for 4 GB
 PROBE = 1 << 12  # raw bytes that show whether a member begins here: a header and the first block
 
 MAGIC = {
@@ -56,6 +61,10 @@ class TailError(Exception):
     def __init__(self, offset: int, error: Exception):
         super().__init__(f"{name_of(error)} after {offset} decompressed bytes")
         self.offset, self.error = offset, error
+
+
+class Bomb(ValueError):
+    """A member that unpacks to an absurd size."""
 
 
 class Piece(NamedTuple):
@@ -193,7 +202,7 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
     "gz": _Gzip,
     "zst": _Zstd,
     "bz2": lambda: _Limited(bz2.BZ2Decompressor()),
-    "xz": lambda: _Limited(lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+    "xz": lambda: _Limited(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)),
 }
 
 
@@ -330,6 +339,7 @@ def _plain(source: _Source) -> Iterator[Piece]:
 def _member(source: _Source, kind: str) -> Generator[Piece, None, Exception | None]:
     """One member's pieces; returns the error that broke it, or None."""
     start, decoder = source.offset, DECODERS[kind]()
+    size = 0
     while data := source.take():
         feed = decoder.feed(data)
         while True:
@@ -339,6 +349,9 @@ def _member(source: _Source, kind: str) -> Generator[Piece, None, Exception | No
                 return error
             if plain is None:
                 break
+            size += len(plain)
+            if size > BOMB_BYTES and size > BOMB_RATIO * (source.offset - start):
+                return Bomb(f"{source.offset - start} bytes unpack to more than {BOMB_BYTES}: it is taken for a bomb")
             yield Piece(start, plain)
         if decoder.eof:
             source.give_back(len(decoder.rest))

@@ -28,6 +28,7 @@ from pipeline.readers.rows import Batch, Rows, describe, metadata
 from pipeline.readers.streams import Piece, name_of, named_compression, pieces
 
 RECORD_LIMIT = 256 << 20  # bytes of one record held in memory; crawlers cut pages at 1 to 20 MB
+BODY_LIMIT = 64 << 20  # bytes that a packed body may unpack to; what is stored as it is may be as long as its record
 HEADER_LIMIT = 1 << 20  # bytes of a record's own headers; real ones have about 500
 # a record's first line and the beginning of its second: the version alone stands in many pages about WARC
 NEXT_RECORD = re.compile(rb"(?<=[\n\0])WARC/\d\.\d+\r?\n(?=WARC-|Content-)", re.IGNORECASE)
@@ -266,9 +267,13 @@ def _body(data: bytes) -> tuple[bytes | None, str | None]:
     record = WarcRecord.from_reader(io.BytesIO(data), quirks_mode=True)
     parts: list[bytes] = []
     problem = None
+    left = max(BODY_LIMIT, len(data))
     try:
         record.parse_http(auto_decode="all", quirks_mode=True)
         while part := record.reader.read(1 << 20):
+            left -= len(part)
+            if left < 0:
+                return None, f"{len(data)} bytes unpack to more than {BODY_LIMIT}: it is taken for a bomb"
             parts.append(part)
     except OSError as error:
         problem = describe(error)

@@ -1,0 +1,305 @@
+"""What a page would cost an HTML parser, from one look at its bytes: how deep its elements lie and how many there are.
+
+    "<ul><li><b>one<li>two</ul>"   ->   depth 3, nodes 5 (ul, li, b, li, and b again: it is still open in the second li)
+
+Elements are followed as the standard's tree builder does (WHATWG HTML, section 13.2.6), as far as depth and number hang on
+it: void elements, end tags that may be left out, end tags without a start, raw text, and formatting elements (<b>, <font>
+...) that are opened anew in each block behind the one that they were left open in. That last rule makes n * m elements of
+n + m tags; so counting stops at the limits. The oracle of the
+tests is the parser itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.compile import kernel, part
+from kernels.memory import get, pointer, put
+
+VOID = 1  # has no content
+RAW = 2  # its content is text up to its end tag
+FORMAT = 4  # opened anew where it was left open
+CLOSES_P = 8  # its start tag ends a paragraph
+WALL = 16  # an end tag of what lies outside does not reach into it
+FOREIGN = 32  # inside it "/>" is an end
+OWN = 64  # its end tag goes through walls
+LI, DD, CELL, ROW, OPTION = 128, 256, 512, 1024, 2048  # a start tag ends an open one of the same kind
+LIST, TABLE = 4096, 8192  # ... unless one of these lies between
+ONE = 16384  # its start tag ends an open one of the same name, wherever it is
+SECTION = 32768  # of a table
+
+TABLE_SIZE = 1024  # of the names' table, a power of two, several times the number of names
+SAME = 3  # equal formatting elements that are opened anew
+_FNV = np.uint64(1099511628211)
+_SEED = np.uint64(14695981039346656037)
+
+
+@part
+def _name_end(data, at, end):
+    """Behind the tag name that begins at data[at]."""
+    while at < end:
+        byte = get(data, at)
+        if byte <= 32 and byte in (9, 10, 12, 13, 32):
+            break
+        if byte in (47, 62):
+            break
+        at += 1
+    return at
+
+
+@part
+def _hashed(data, start, end):
+    """A hash of the name data[start:end] in lower case."""
+    value = _SEED
+    for at in range(start, end):
+        byte = get(data, at)
+        value = (value ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV
+    return value | np.uint64(1)
+
+
+@part
+def _flags(name, names, flags):
+    """The bits of a name; 0 for one that is not in the table."""
+    slot = np.int64(name & np.uint64(TABLE_SIZE - 1))
+    while get(names, slot) != np.uint64(0):
+        if get(names, slot) == name:
+            return np.int64(get(flags, slot))
+        slot = (slot + 1) & (TABLE_SIZE - 1)
+    return np.int64(0)
+
+
+@part
+def _tag_end(data, at, end):
+    """(behind the ">" of a tag whose name ends at `at`, its attributes, whether it ends in "/>")."""
+    attributes = 0
+    before = 32
+    while at < end:
+        byte = get(data, at)
+        if byte == 62:
+            return at + 1, attributes, before == 47
+        if byte == 61 and at + 1 < end:  # a value, in quotes or bare
+            at += 1
+            while at < end and get(data, at) in (9, 10, 12, 13, 32):
+                at += 1
+            if at < end and get(data, at) in (34, 39):
+                quote = get(data, at)
+                at += 1
+                while at < end and get(data, at) != quote:
+                    at += 1
+                at += 1
+            else:
+                while at < end and get(data, at) not in (9, 10, 12, 13, 32, 62):
+                    at += 1
+            before = 32
+            continue
+        blank = byte in (9, 10, 12, 13, 32, 47)
+        if not blank and before in (9, 10, 12, 13, 32, 47):
+            attributes += 1
+        before = byte
+        at += 1
+    return end, attributes, False
+
+
+@part
+def _behind_mark(data, at, end):
+    """Behind a comment, a doctype or the like, whose "<" is at data[at - 1] and "!" or "?" at data[at]."""
+    if at + 2 < end and get(data, at) == 33 and get(data, at + 1) == 45 and get(data, at + 2) == 45:
+        at += 3
+        if at < end and get(data, at) == 62:
+            return at + 1
+        if at + 1 < end and get(data, at) == 45 and get(data, at + 1) == 62:
+            return at + 2
+        while at + 2 < end:
+            if get(data, at) == 45 and get(data, at + 1) == 45:
+                if get(data, at + 2) == 62:
+                    return at + 3
+                if get(data, at + 2) == 33 and at + 3 < end and get(data, at + 3) == 62:
+                    return at + 4
+            at += 1
+        return end
+    while at < end and get(data, at) != 62:
+        at += 1
+    return at + 1
+
+
+@part
+def _behind_raw(data, at, end, name, length):
+    """Where the end tag of a raw element begins; `end` if there is none."""
+    while at + length + 1 < end:
+        if get(data, at) == 60 and get(data, at + 1) == 47:
+            stop = _name_end(data, at + 2, min(end, at + 2 + length + 1))
+            if stop - at - 2 == length and _hashed(data, at + 2, stop) == name:
+                return at
+        at += 1
+    return end
+
+
+@part
+def _leave(stack, marks, depth, to, loose, count):
+    """Close elements down to height `to`; formatting elements among them are left open: their number, with `count` before.
+
+    `loose` holds those since, as (name, identity) one behind the other; of equal ones it keeps SAME.
+    """
+    for height in range(to, depth):
+        if get(marks, 2 * height) & FORMAT:
+            identity = get(marks, 2 * height + 1)
+            same = 0
+            for i in range(count):
+                same += get(loose, 2 * i + 1) == identity
+            if same < SAME:
+                put(loose, 2 * count, np.int64(get(stack, height)))
+                put(loose, 2 * count + 1, identity)
+                count += 1
+    return count
+
+
+@part
+def _open_kind(stack, marks, depth, kind, walls):
+    """Height of the nearest open element of a kind that no element of `walls` stands before; -1 if there is none."""
+    for back in range(depth):
+        height = depth - 1 - back
+        bits = get(marks, 2 * height)
+        if bits & kind:
+            return height
+        if bits & walls:
+            return -1
+    return -1
+
+
+@part
+def _open_name(stack, marks, depth, name, through):
+    """Height of the nearest open element of a name; a wall before it ends the search unless `through`."""
+    for back in range(depth):
+        height = depth - 1 - back
+        if get(stack, height) == name:
+            return height
+        if get(marks, 2 * height) & WALL and not through:
+            return -1
+    return -1
+
+
+@part
+def _implied(bits, stack, marks, depth, p):
+    """Height down to which a start tag closes what stands open; `depth` if nothing."""
+    to = depth
+    if bits & CLOSES_P:
+        found = _open_name(stack, marks, depth, p, False)
+        to = found if found >= 0 else to
+    for kind, walls in (
+        (LI, LIST | WALL),
+        (DD, LIST | WALL),
+        (OPTION, WALL),
+        (CELL, TABLE),
+        (ROW, TABLE),
+        (SECTION, TABLE),
+    ):
+        if bits & kind:
+            found = _open_kind(stack, marks, depth, kind, walls)
+            if found < 0 and kind == SECTION:
+                found = _open_kind(stack, marks, depth, ROW, walls)
+            if found < 0 and kind in (ROW, SECTION):
+                found = _open_kind(stack, marks, depth, CELL, walls)
+            to = min(to, found) if found >= 0 else to
+    return to
+
+
+@part
+def _take_out(stack, marks, depth, height):
+    """The element at `height` ends, those inside it stay open."""
+    for moved in range(height, depth - 1):
+        put(stack, moved, get(stack, moved + 1))
+        put(marks, 2 * moved, get(marks, 2 * moved + 2))
+        put(marks, 2 * moved + 1, get(marks, 2 * moved + 3))
+
+
+@part
+def _forget(loose, count, name):
+    """The last left open element of a name ends, if there is one; how many are left."""
+    for i in range(count - 1, -1, -1):
+        if np.uint64(get(loose, 2 * i)) == name:
+            for moved in range(2 * i, 2 * count - 2):
+                put(loose, moved, get(loose, moved + 2))
+            return count - 1
+    return count
+
+
+@kernel
+def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks, loose):
+    """(depth, nodes, attributes) of the page data[start:end]; counting stops where one of the first two is over its limit.
+
+    `names` and `flags`: the table of names. `p`: the name of the paragraph. Scratch: `stack` uint64 (most_depth + 2,),
+    `marks` int64 twice as many, `loose` int64 (2 * (SAME + 1) * most_depth + 4,). `attributes` is the most of one tag.
+    """
+    source, known, bits_of = pointer(data), pointer(names), pointer(flags)
+    open_, kinds, left = pointer(stack), pointer(marks), pointer(loose)
+    depth = deepest = nodes = most = count = foreign = 0
+    room = len(loose) // 2 - most_depth - 2
+    at = start
+    while at < end:
+        byte = get(source, at)
+        if byte != 60:
+            if count and byte > 32:  # text: what was left open is opened anew
+                while count and depth <= most_depth:
+                    count -= 1
+                    put(open_, depth, np.uint64(get(left, 2 * count)))
+                    put(kinds, 2 * depth, FORMAT)
+                    put(kinds, 2 * depth + 1, get(left, 2 * count + 1))
+                    depth += 1
+                    nodes += 1
+                deepest = max(deepest, depth)
+            at += 1
+        else:
+            at += 1
+            if at >= end:
+                break
+            byte = get(source, at)
+            closes = byte == 47
+            if byte in (33, 63):
+                at = _behind_mark(source, at, end)
+                continue
+            first = at + 1 if closes else at
+            if first >= end or not (65 <= get(source, first) <= 90 or 97 <= get(source, first) <= 122):
+                continue
+            stop = _name_end(source, first, end)
+            name = _hashed(source, first, stop)
+            bits = _flags(name, known, bits_of)
+            at, attributes, empty = _tag_end(source, stop, end)
+            most = max(most, attributes)
+            if closes:
+                height = _open_name(open_, kinds, depth, name, bits & OWN)
+                if height >= 0 and bits & FORMAT:
+                    _take_out(open_, kinds, depth, height)
+                    depth -= 1
+                elif height >= 0:
+                    count = _leave(open_, kinds, depth, height + 1, left, count) if not bits & OWN else 0
+                    for above in range(height, depth):
+                        foreign -= 1 if get(kinds, 2 * above) & FOREIGN else 0
+                    depth = height
+                elif bits & FORMAT:
+                    count = _forget(left, count, name)
+                continue
+            nodes += 1
+            if bits & ONE:
+                height = _open_name(open_, kinds, depth, name, False)
+                if height >= 0:
+                    _take_out(open_, kinds, depth, height)
+                    depth -= 1
+                else:
+                    count = _forget(left, count, name)
+            to = _implied(bits, open_, kinds, depth, p)
+            count = _leave(open_, kinds, depth, to, left, count)
+            depth = to
+            if bits & VOID or (empty and foreign > 0):
+                deepest = max(deepest, depth + 1)
+            else:
+                put(open_, depth, name)
+                put(kinds, 2 * depth, bits)
+                put(kinds, 2 * depth + 1, np.int64(_hashed(source, first, at)))
+                depth += 1
+                deepest = max(deepest, depth)
+                foreign += 1 if bits & FOREIGN else 0
+                if bits & RAW and foreign <= 0:
+                    at = _behind_raw(source, at, end, name, stop - first)
+        if depth > most_depth or nodes > most_nodes or count > room:
+            break
+    return deepest, nodes, most
