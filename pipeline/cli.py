@@ -77,6 +77,7 @@ def run(
     from pipeline.job import prepare
     from pipeline.progress import end_words, funnel, next_words, reporter
     from pipeline.run import run as drive
+    from pipeline.run import too_many_quarantined
 
     extra = [("run.engine", engine), ("run.address", address), ("run.workers", workers)]
     extra += [("run.max_source_loss", 1)] if accept_loss else []
@@ -91,7 +92,7 @@ def run(
             teller.close()
             mill.close()
     manifest = outcome.manifest
-    code = _exit_code(manifest, settings.run.max_quarantined)
+    code = QUARANTINED if too_many_quarantined(manifest, settings.run.max_quarantined) else DONE
     if json_:
         _print_json(
             {
@@ -112,7 +113,8 @@ def run(
         typer.echo(next_words(shown, next(iter(manifest["splits"])), settings.output.format not in BINARY))
     if code == QUARANTINED:
         typer.echo(
-            f"More input is quarantined than run.max_quarantined ({settings.run.max_quarantined:g}) allows: exit code 3.",
+            f"More input is quarantined than run.max_quarantined ({settings.run.max_quarantined:g}) allows: exit code 3. "
+            f"Once it is mended: gristmill retry {shown} --quarantined",
             err=True,
         )
     raise typer.Exit(code)
@@ -191,6 +193,48 @@ def check(out: OutArg, json_: JsonOption = False) -> None:
             if len(finding.wrong) > 10:
                 typer.echo(f"        ... and {len(finding.wrong) - 10} more")
     raise typer.Exit(DONE if all(f.ok for f in findings) else FAILED)
+
+
+@app.command()
+def retry(
+    out: OutArg,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Read again what is quarantined, and what a step failed on.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="ray or local, as for run.")] = "ray",
+    address: Annotated[str, typer.Option(help="A running Ray cluster, as for run.")] = "",
+    workers: Annotated[int, typer.Option(help="Tasks at once (default: every core).", min=0)] = 0,
+    set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Read quarantined input again after it was mended, and complete the corpus: the bytes of a fresh run."""
+    from pipeline.engines import start
+    from pipeline.errors import InputError
+    from pipeline.progress import funnel, reporter
+    from pipeline.retry import retry as again
+    from pipeline.retry import run_settings
+
+    if not quarantined:
+        raise InputError("retry what? The one thing that can be tried again is --quarantined.")
+    settings = run_settings(
+        _assignments([], "", set_, [("run.engine", engine), ("run.address", address), ("run.workers", workers)])
+    )
+    with _interruptible(out):
+        teller = reporter(quiet or json_)
+        try:
+            mill = _Lazy(lambda: _warmed(teller.note, settings, start))
+            told = again(out, settings, mill, teller)
+        finally:
+            teller.close()
+            mill.close()
+    if json_:
+        _print_json({**told.manifest, "retried": told.lines, "shards_kept": told.tasks_kept, "exit_code": told.code})
+    elif told.lines:
+        typer.echo("\n".join([*told.lines, "", funnel(told.manifest)]))
+    else:
+        typer.echo(f"Nothing in {out} is quarantined, and no step failed on a document; nothing was done.")
+    raise typer.Exit(QUARANTINED if told.code else DONE)
 
 
 @app.command()
@@ -367,11 +411,6 @@ def _interruptible(output: str) -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _exit_code(manifest: dict[str, Any], allowed: float) -> int:
-    share = len(manifest["shards"]["quarantined"]) / max(manifest["shards"]["read"], 1)
-    return QUARANTINED if share > allowed else DONE
 
 
 def _print_json(value: Any) -> None:

@@ -56,6 +56,9 @@ class Job:
     memory: int = 2 * 10**9
     older: list[dict[str, Any]] = field(default_factory=list)
     limit: int | None = None
+    isolate: str = "auto"
+    document_seconds: float = 60.0
+    document_memory: int = 4 * 10**9
     recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,6 +114,9 @@ def resolve(recipe: Recipe, source: Source) -> Job:
         },
         batch_size=recipe.run.batch_size,
         memory=recipe.run.memory,
+        isolate=recipe.run.isolate,
+        document_seconds=recipe.run.document_seconds,
+        document_memory=recipe.run.document_memory,
         older=_older(steps, source),
         recipe=_as_written(source),
     )

@@ -267,6 +267,9 @@ class Run(Model):
     batch_size: int = Field(default=1000, ge=1)
     memory: Annotated[Bytes, Field(ge=64 * 10**6)] = 2 * 10**9
     attempts: int = Field(default=3, ge=1)
+    isolate: Literal["auto", "always", "never"] = "auto"
+    document_seconds: float = Field(default=60.0, gt=0)
+    document_memory: Annotated[Bytes, Field(ge=64 * 10**6)] = 4 * 10**9
     max_quarantined: float = Field(default=0.0, ge=0, le=1)
     max_source_loss: float = Field(default=0.5, gt=0, le=1)
     keep_work: bool = False

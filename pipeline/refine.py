@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -37,6 +37,7 @@ from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, with_signals
 from pipeline.errors import GristmillError, InputError
 from pipeline.fit import bounds
+from pipeline.isolation import Cell, watched
 from pipeline.job import Job, load_user_module
 from pipeline.readers import Batch, Columns, Options, read
 from pipeline.split_columns import STEP as SPLIT_STEP
@@ -56,6 +57,31 @@ class Named:
     fitted: bool = False  # its bounds come from the stage `fitted`
 
 
+class Steps(Protocol):
+    """The row steps of a job, wherever they run."""
+
+    def apply(self, table: pa.Table) -> Iterable[tuple[str, Any]]:
+        """What becomes of a batch; see `apply` below."""
+
+    def close(self) -> None:
+        """Leaves no process behind."""
+
+
+class Here:
+    """In this process. One that hangs is ended, and the task is tried again in a `pipeline.isolation.Cell`."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._steps = job, build_steps(job)
+
+    def apply(self, table: pa.Table) -> list[tuple[str, Any]]:
+        """The batch through all steps."""
+        with watched(self._job):
+            return list(apply(self._steps, table))
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Does one refine task. Returns its counts: account (whole and for each shard), edits, bytes."""
     prefix = f".work/refine/{task['index']:06d}"
@@ -72,7 +98,8 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "split": {},
         "labels": {},
     }
-    steps = build_steps(job)
+    isolated = task.get("isolate", False) or job.isolate == "always"
+    steps: Steps = Cell(job) if isolated else Here(job)
     for shard in task["shards"]:
         given_up = task.get("give_up", {}).get(shard["path"])
         if "mark" in task:
@@ -82,6 +109,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         )
         counts["shards"].append(found)
         ledger.add(counts["account"], found["account"])
+    steps.close()
     writers.close()
     counts["contaminated"] = decontaminated.as_json(counts["contaminated"])
     ledger.assert_balanced(counts["account"], f"refine task {task['index']}")
@@ -89,7 +117,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def _refine_shard(
-    job: Job, shard: dict[str, Any], steps: list[Named], writers: _Writers, counts: dict[str, Any]
+    job: Job, shard: dict[str, Any], steps: Steps, writers: _Writers, counts: dict[str, Any]
 ) -> dict[str, Any]:
     """One shard. Returns {"shard", "account"} and, where it holds, "damaged" or "quarantined" with the error."""
     found: dict[str, Any] = {"shard": shard["name"], "account": ledger.new_account()}
@@ -129,13 +157,13 @@ def _refine_batch(
     part: dict[str, Any],
     table: pa.Table,
     shard: str,
-    steps: list[Named],
+    steps: Steps,
     writers: _Writers,
     account: dict[str, Any],
     counts: dict[str, Any],
 ) -> None:
     rejects: list[pa.Table] = []
-    for name, outcome in apply(steps, table):
+    for name, outcome in steps.apply(table):
         if name == KEPT_STEP:
             account["kept"] += len(outcome)
             if part["layout"]:
@@ -175,7 +203,15 @@ def ledger_rows(part: dict[str, Any], table: pa.Table, why: pa.StructArray, step
 def _quarantined(shard: dict[str, Any], error: str, writers: _Writers) -> dict[str, Any]:
     """A shard that no documents can be had from (any more) is one entry of the quarantine."""
     writers.quarantine(
-        {"shard": shard["name"], "record": None, "offset": 0, "error": error, "sample": "", "whole_shard": True}
+        {
+            "shard": shard["name"],
+            "record": None,
+            "offset": 0,
+            "error": error,
+            "sample": "",
+            "first_bytes": "",
+            "whole_shard": True,
+        }
     )
     return {
         "shard": shard["name"],
@@ -382,6 +418,11 @@ class _Writers:
         self._quarantine_file = open(self._quarantine.temp, "wb")  # noqa: SIM115 (closed in close())
 
     def quarantine(self, entry: dict[str, Any]) -> None:
+        """Writes one entry, with the error's class and message apart, too."""
+        kind, _, message = entry["error"].partition(": ")
+        if not kind.isidentifier():
+            kind, message = "InputError", entry["error"]  # a letter about the whole shard
+        entry = {**entry, "class": kind, "message": message}
         self._quarantine_file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         self._quarantine.rows += 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from pipeline import decontaminated, ledger, storage
@@ -73,13 +73,13 @@ def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool
         state = claim(job)
         done = corpus_manifest(job.output)
         if done is not None:
-            if not settings.keep_work:
+            if not settings.keep_work and not too_many_quarantined(done, settings.max_quarantined):
                 sweep(job)  # a run that was killed after its manifest has not come to this
             return Outcome(done, time.perf_counter() - started, already=True)
         driver = _Driver(job, settings, engine, reporter)
         final_round = driver.stages()
         manifest = finish(job, final_round)
-        if not settings.keep_work:
+        if not settings.keep_work and not too_many_quarantined(manifest, settings.max_quarantined):
             sweep(job)
     return Outcome(manifest, time.perf_counter() - started, resumed=state == "resumed", stage_seconds=driver.seconds)
 
@@ -118,7 +118,7 @@ def claim(job: Job) -> str:
         changed = differences(theirs, json.loads(json.dumps(identity(job))))
         if changed:
             raise RecipeError(_mixed(job, changed))
-        _write_job(job)
+        write_job(job)
         return "resumed"
     strangers = [f.path for f in storage.list_files(job.output) if "/.work/" not in f.path.replace("\\", "/")]
     if strangers:
@@ -126,14 +126,15 @@ def claim(job: Job) -> str:
             f"The output folder {job.output} is not empty and no run of gristmill made it ({strangers[0]} is there). "
             "Give another output.path, or empty the folder."
         )
-    _write_job(job)
+    write_job(job)
     return "new"
 
 
-def _write_job(job: Job) -> None:
+def write_job(job: Job) -> None:
+    """Says whose folder it is. The recipe keeps the order of its keys: a retry writes it into the manifest."""
     storage.write_bytes(
         job_path(job.output),
-        json.dumps({"identity": identity(job), "job": json.loads(job.as_json())}, ensure_ascii=False).encode(),
+        json.dumps({"identity": identity(job), "job": asdict(job)}, ensure_ascii=False).encode(),
     )
 
 
@@ -185,6 +186,14 @@ def clear(output: str) -> None:
     """Removes everything a run of gristmill put into the folder, and nothing else."""
     if not storage.exists(job_path(output)):
         return
+    clear_outputs(output)
+    storage.delete_tree(storage.join(output, ".work", "manifests"))
+    _sweep_stages(output)
+    storage.delete(job_path(output))
+
+
+def clear_outputs(output: str) -> None:
+    """Removes what the run whose job is there wrote for the user, and what the driver knows of its stages."""
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
     for name in ("manifest.json", "README.md", LLAMA_FACTORY, AXOLOTL):
         storage.delete(storage.join(output, name))
@@ -196,12 +205,9 @@ def clear(output: str) -> None:
         "documents",
         "labels",
         "index",
-        ".work/manifests",
         ".work/stages",
     ):
         storage.delete_tree(storage.join(output, folder))
-    _sweep_stages(output)
-    storage.delete(job_path(output))
 
 
 # -- the stages ------------------------------------------------------------------------------------
@@ -410,6 +416,12 @@ def _summed(counts: Any) -> dict[str, int]:
         for name, n in part.items():
             total[name] = total.get(name, 0) + n
     return dict(sorted(total.items()))
+
+
+def too_many_quarantined(manifest: dict[str, Any], allowed: float) -> bool:
+    """Whether a larger share of the shards is quarantined than the recipe allows. Then the files between stages stay, for
+    `gristmill retry`."""
+    return len(manifest["shards"]["quarantined"]) / max(manifest["shards"]["read"], 1) > allowed
 
 
 def sweep(job: Job) -> None:

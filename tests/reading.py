@@ -43,6 +43,7 @@ def account(batches: list[Batch], gaps: bool = False) -> None:
     count = len(told) + sum(skipped(batches).values())
     assert all(ordinal < count for ordinal in told) or gaps
     for entry in quarantined(batches):
-        assert set(entry) - {"tail"} == {"shard", "record", "offset", "error", "sample"}
+        assert set(entry) - {"tail"} == {"shard", "record", "offset", "error", "sample", "first_bytes"}
         assert ":" in entry["error"] and len(entry["sample"]) <= 200 and entry["sample"].isprintable()
+        assert entry["first_bytes"] == bytes.fromhex(entry["first_bytes"])[:64].hex()
         json.dumps(entry).encode()

@@ -295,8 +295,10 @@ def test_killed_worker_costs_nothing(tmp_path):
 
 
 @pytest.mark.ray
-def test_shard_that_kills_its_worker_is_quarantined(tmp_path):
-    """It is tried as often as the recipe says, then set aside alone; the run ends with exit code 3 and names it."""
+@pytest.mark.parametrize("isolate", ["auto", "never"])
+def test_document_that_kills_its_worker_costs_itself(tmp_path, isolate):
+    """After a death documents are isolated. Where they never are, the shard is tried as often as the recipe says, then set
+    aside alone; the run ends with exit code 3 and names it."""
     data = tmp_path / "data"
     data.mkdir()
     for name in ("docs_0.jsonl.gz", "docs_1.jsonl.zst"):
@@ -305,14 +307,21 @@ def test_shard_that_kills_its_worker_is_quarantined(tmp_path):
         json.dumps({"id": "p", "text": "POISON " + "some words of a document " * 40}) + "\n"
     )
     extra = deadly_recipe(tmp_path, "POISON", always=True)
-    done = gristmill("run", RECIPE, *sets(tmp_path / "out", *extra, "run.attempts=2", inputs=[str(data)]), "-q")
-    assert done.returncode == 3, done.stderr
+    extra += ["run.attempts=2", f"run.isolate={isolate}"]
+    done = gristmill("run", RECIPE, *sets(tmp_path / "out", *extra, inputs=[str(data)]), "-q")
     told = manifest(tmp_path / "out")
+    assert all(finding.ok for finding in check(str(tmp_path / "out")))
+    assert told["account"]["read"] == 273
+    if isolate == "auto":
+        assert done.returncode == 0, done.stderr
+        assert not told["shards"]["quarantined"]
+        assert told["rejected"]["04.keep.deadly"] == {"error.killed": 1}
+        return
+    assert done.returncode == 3, done.stderr
     assert list(told["shards"]["quarantined"]) == [str(data / "poison.jsonl")]
     assert "died 2 times" in told["shards"]["quarantined"][str(data / "poison.jsonl")]
     assert "poison.jsonl" in done.stdout
-    assert told["account"]["quarantined"] == 1 and told["account"]["read"] == 273
-    assert all(finding.ok for finding in check(str(tmp_path / "out")))
+    assert told["account"]["quarantined"] == 1
 
 
 @pytest.mark.ray

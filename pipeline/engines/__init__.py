@@ -32,7 +32,7 @@ def start(run: Run) -> Engine:
     if run.engine == "local":
         from pipeline.engines.local import LocalEngine
 
-        return LocalEngine()
+        return LocalEngine(run)
     if run.address is None:
         from pipeline.engines.starting import StartingEngine
 

@@ -46,7 +46,7 @@ class RayEngine:
     name = "ray"
 
     def __init__(self, run: Run) -> None:
-        self._attempts = run.attempts
+        self._tries = {"attempts": run.attempts, "isolate": run.isolate}
         self._workers = run.workers
         self._session = uuid.uuid4().hex[:12]
         self._ours = not ray.is_initialized()
@@ -54,9 +54,7 @@ class RayEngine:
             _start(run)
 
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        texts = [
-            json.dumps({"session": self._session, **spec, "attempts": self._attempts}) for spec in largest_first(specs)
-        ]
+        texts = [json.dumps({"session": self._session, **spec, **self._tries}) for spec in largest_first(specs)]
         results = self._by_data(texts) if len(texts) >= DATA_TASKS else self._by_tasks(texts)
         return map(json.loads, results)
 

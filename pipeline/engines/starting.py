@@ -52,7 +52,8 @@ class StartingEngine:
 
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         todo = deque(
-            {"session": self._session, **spec, "attempts": self._run.attempts} for spec in largest_first(specs)
+            {"session": self._session, **spec, "attempts": self._run.attempts, "isolate": self._run.isolate}
+            for spec in largest_first(specs)
         )
         early = _Early(self._helpers, todo, self._ready)
         yield from early.until_ready()

@@ -29,6 +29,7 @@ from pipeline.readers.streams import TailError, name_of
 
 DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 SAMPLE = 200  # characters of a bad record that the quarantine shows
+FIRST_BYTES = 64  # bytes of it that are there as they are, in hex
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Options:
 class Batch:
     """table: DOCUMENT columns, `_record` int64, for WARC `_status` int64 (the HTTP status, else null), and where a layout
     is read `conversation` (see `pipeline.chat`); if `Options` ask for it `_made_id` bool (the record had no id).
-    quarantined: {"shard", "record", "offset", "error", "sample"} each, and "tail": True where the rest is
+    quarantined: {"shard", "record", "offset", "error", "sample", "first_bytes"} each, and "tail": True where the rest is
     lost. skipped: records that are no documents (WARC requests ...) by kind. consumed: bytes of the file, as
     stored, that have been read so far."""
 
@@ -190,7 +191,7 @@ class Rows:
         entry: dict[str, Any] = {"shard": self.path, "record": self.record, "offset": offset}
         if offset is not None:
             entry["offset"] += self.base()
-        entry.update(error=error, sample=sample(raw))
+        entry.update(error=error, sample=sample(raw), first_bytes=raw[:FIRST_BYTES].hex())
         if tail:
             entry["tail"] = True
         if tail and not raw:

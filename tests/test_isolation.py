@@ -1,0 +1,180 @@
+"""A document that crashes, hangs or eats memory in native code costs itself only, and the rest is what it would be."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from corpus import gristmill, sums
+from test_run import kept, manifest, rejected
+
+from pipeline.check import check
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.worker import tries
+from pipeline.job import prepare
+from pipeline.progress import Silent
+from pipeline.run import run
+
+POISON = '''
+import ctypes, os, re, signal
+import numpy as np
+from filters import signal as register
+
+def crash(): ctypes.string_at(0)
+def hang(): re.match(r"(a+)+$", "a" * 60 + "b")  # one call into C, with the lock of Python held
+
+def hoard(): held = [bytearray(os.urandom(1 << 20) * 50) for _ in range(10000)]
+def kill(): os.kill(os.getpid(), signal.SIGKILL)
+def raises(): raise ValueError("no")
+
+@register(family="test", source="this test")
+def poison(texts):
+    """Does what a bug in a C library does, at some documents."""
+    out = np.ones(len(texts))
+    for row, text in enumerate(texts.strings):
+        word = text.split()[0]
+        if word.startswith("POISON-"):
+            out[row] = 0
+            if "HARMLESS" not in os.environ:
+                globals()[word[7:]]()
+    return out
+'''
+RECIPE = """
+uses: {folder}/poison.py
+input: {{paths: {folder}/in}}
+steps:
+  - edit: {{normalize_whitespace: {{}}}}
+  - keep: {{poison: {{min: 1}}}}
+  - dedup: {{exact: {{}}}}
+output: {{path: {out}, format: jsonl, split: {{train: 0.9, validation: 0.1}}, signals: [word_count]}}
+run: {{engine: local, isolate: {isolate}, document_seconds: {seconds}, document_memory: 300MB, batch_size: {batch}}}
+"""
+
+
+def recipe(folder: Path, out: str, isolate: str, *, seconds: float = 1, batch: int = 1000) -> str:
+    """A recipe's file in `folder` whose step may do harm."""
+    (folder / "poison.py").write_text(POISON)
+    text = RECIPE.format(folder=folder, out=folder / out, isolate=isolate, seconds=seconds, batch=batch)
+    (folder / f"{out}.yaml").write_text(text)
+    return str(folder / f"{out}.yaml")
+
+
+def documents(folder: Path, *poisons: str, files: int = 2, count: int = 90) -> None:
+    """Files of numbered documents; each poison is in the first, spread over it."""
+    (folder / "in").mkdir(exist_ok=True)
+    for number in range(files):
+        texts = [f"document {number}.{row} of some words" for row in range(count)]
+        for place, poison in enumerate(poisons if number == 0 else ()):
+            texts[(place + 1) * count // (len(poisons) + 1)] = f"POISON-{poison} and some words"
+        rows = [{"id": f"{number}.{row}", "text": text} for row, text in enumerate(texts)]
+        (folder / "in" / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def mill(path: str) -> None:
+    """A run in this process."""
+    job, settings = prepare(path)
+    run(job, settings.run, LocalEngine(settings.run), Silent())
+
+
+EXPECTED = {
+    "crash": ("error.crashed", "SIGSEGV", None),
+    "hang": ("error.timeout", None, 1.0),
+    "hoard": ("error.memory", None, 3e8),
+    "kill": ("error.killed", "SIGKILL", None),
+    "raises": ("error.ValueError", "no", None),
+}
+
+
+def test_each_poison_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `always` the documents are in another process from the start: the same bytes, but for the reasons."""
+    documents(tmp_path, *EXPECTED)  # all within one batch
+    mill(recipe(tmp_path, "isolated", "always"))
+    monkeypatch.setenv("HARMLESS", "1")
+    mill(recipe(tmp_path, "calm", "never"))
+    assert kept(tmp_path / "isolated") == kept(tmp_path / "calm") and len(kept(tmp_path / "calm")) == 180 - len(
+        EXPECTED
+    )
+    for split in ("train", "validation"):
+        same = [
+            {path: value for path, value in sums(tmp_path / name).items() if path.startswith(split)}
+            for name in ("isolated", "calm")
+        ]
+        assert same[0] == same[1] and same[0]
+    found = rejected(tmp_path / "isolated")
+    assert [(row["reason"], row["detail"], row["threshold"]) for row in found] == list(EXPECTED.values())
+    assert {row["step"] for row in found} == {"02.keep.poison"} and found[0]["shard"].endswith("0.jsonl")
+    assert [row["record"] for row in found] == [row["record"] for row in rejected(tmp_path / "calm")]
+    assert manifest(tmp_path / "isolated")["account"] == {"read": 180, "kept": 175, "rejected": 5, "quarantined": 0}
+    assert manifest(tmp_path / "isolated")["edited"] == manifest(tmp_path / "calm")["edited"]
+    assert all(finding.ok for finding in check(str(tmp_path / "isolated")))
+
+
+def test_isolation_changes_no_byte(tmp_path: Path) -> None:
+    documents(tmp_path, "raises")
+    for name, isolate, batch in (("a", "never", 1000), ("b", "always", 1000), ("c", "always", 7)):
+        mill(recipe(tmp_path, name, isolate, batch=batch))
+    assert sums(tmp_path / "a") == sums(tmp_path / "b") == sums(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("poison", "code", "reason"),
+    [("crash", -signal.SIGSEGV, "error.crashed"), ("hang", 1, "error.timeout")],
+)
+def test_the_local_engine_gets_past_it_at_the_second_try(tmp_path: Path, poison: str, code: int, reason: str) -> None:
+    """The run dies with its process; the mark that it left sends the task's documents into another one."""
+    documents(tmp_path, poison)
+    path = recipe(tmp_path, "out", "auto")
+    first = gristmill("run", path, "-q")
+    assert first.returncode == code, first.stderr
+    assert (code < 0) or ("Timeout" in first.stderr and "poison.py" in first.stderr)
+    again = gristmill("run", path, "-q")
+    assert again.returncode == 0, again.stderr
+    (row,) = rejected(tmp_path / "out")
+    assert (row["reason"], row["id"]) == (reason, "0.45")
+    assert len(kept(tmp_path / "out")) == 179
+
+
+def test_a_memory_bomb_is_refused_before_the_machine_is_full(tmp_path: Path) -> None:
+    """Not isolated, an allocation beyond twice the limit fails; most code takes that for an exception."""
+    documents(tmp_path, "hoard")
+    mill(recipe(tmp_path, "out", "auto", seconds=60))
+    (row,) = rejected(tmp_path / "out")
+    assert row["reason"] == "error.MemoryError" and len(kept(tmp_path / "out")) == 179
+
+
+def test_a_worker_that_dies_is_followed_by_one_that_isolates(tmp_path: Path) -> None:
+    """What Ray's workers and the early helpers do with a task."""
+    from pipeline.engines.starting import Helper
+    from pipeline.job import fingerprint
+    from pipeline.plan import stage_tasks
+    from pipeline.run import claim
+
+    documents(tmp_path, "crash", files=1)
+    job, _ = prepare(recipe(tmp_path, "out", "auto"))
+    claim(job)
+    (task,) = stage_tasks(job, "refine", [])
+    spec = {**task, "job": fingerprint(job.as_json()), "session": "s", "attempts": 1, "isolate": "auto"}
+    first, second = Helper(), Helper()
+    try:
+        assert first.do(spec) is None
+        result = second.do(spec)
+    finally:
+        first.end()
+        second.end()
+    assert result and result["ok"]
+    assert result["counts"]["account"]["rejected"] == {"02.keep.poison": {"error.crashed": 1}}
+
+
+def test_never_is_never(tmp_path: Path) -> None:
+    """Then a task is tried as often as `attempts` says, and its shard is set aside."""
+    assert (tries(3, "never"), tries(3, "auto"), tries(1, "never"), tries(1, "auto")) == (3, 3, 1, 2)
+    documents(tmp_path, "crash", count=3)
+    path = recipe(tmp_path, "out", "never")
+    for _ in range(3):
+        assert gristmill("run", path, "-q").returncode == -signal.SIGSEGV
+    done = gristmill("run", path, "-q")
+    assert done.returncode == 3 and "died 3 times" in done.stdout
+    assert list(manifest(tmp_path / "out")["shards"]["quarantined"]) == [str(tmp_path / "in" / "0.jsonl")]
+    assert len(kept(tmp_path / "out")) == 3
