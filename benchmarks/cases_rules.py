@@ -32,7 +32,7 @@ def ours(sample: Sample) -> Work:
 
     def judged(table: Any) -> list[Any]:
         """The reasons of each set: three look at the same text, C4 at what its lines leave, as in a pipeline."""
-        views = Views(table["text"], more=True)
+        views = Views(table, more=True)
         why = {name: steps[name](table, views)[1] for name in RULE_SETS if name != "c4"}
         edited = c4_lines(filters.Texts(table["text"]), terminal_punctuation=False, min_words=words)
         why["c4"] = steps["c4"](set_column(table, "text", edited))[1]
