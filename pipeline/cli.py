@@ -223,7 +223,7 @@ def retry(
     with _interruptible(out):
         teller = reporter(quiet or json_)
         try:
-            mill = _Lazy(lambda: _warmed(teller.note, settings, start))
+            mill = _Lazy(lambda: start(settings), teller.note)
             told = again(out, settings, mill, teller)
         finally:
             teller.close()

@@ -3,9 +3,10 @@
     {"path": "/d/a.jsonl", "name": "a.jsonl", "size": 600 << 20}
     ->  [{..., "name": "a.jsonl#0-209715200", "size": 209715200, "part": [0, 209715200]}, ...]
 
-A line belongs to the part that its first byte lies in, a row group of Parquet likewise: the parts together are the file,
-each record once (see `pipeline.readers.ranges`). Compressed files stay whole: where a member begins is known only behind
-the one before it. Parquet is cut only where a task can read from the middle without fetching the rest.
+A line belongs to the part that its first byte lies in, a row group of Parquet, a gzip member or a zstandard frame likewise:
+the parts together are the file, each record once (see `pipeline.readers.ranges` and `members`). A compressed file of one
+member is all in its first part. What must be looked through from its start (frames, one large member) or by a footer
+(Parquet) is cut only where a task need not fetch the rest for that; crawls in gzip have a member a record, and are cut anywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from pipeline.readers import MEMBERS
 from pipeline.readers.streams import named_compression
 
 PART_BYTES = 256 << 20
@@ -22,9 +24,7 @@ PART_BYTES = 256 << 20
 def cut(shard: dict[str, Any], unit: str | None) -> list[dict[str, Any]]:
     """The shard, or its parts if it is big and of a format that can be read from the middle."""
     size, path = shard["size"], shard["path"]
-    lines = shard["format"] == "jsonl" or (shard["format"] == "text" and unit == "line")
-    groups = shard["format"] == "parquet" and "://" not in path
-    if size <= PART_BYTES or not (groups or (lines and not named_compression(path))):
+    if size <= PART_BYTES or not _can_be_cut(shard["format"], unit, named_compression(path), "://" not in path):
         return [shard]
     count = -(-size // PART_BYTES)
     edges = [size * i // count for i in range(count + 1)]
@@ -32,3 +32,11 @@ def cut(shard: dict[str, Any], unit: str | None) -> list[dict[str, Any]]:
         shard | {"name": f"{shard['name']}#{start}-{end}", "size": end - start, "part": [start, end]}
         for start, end in itertools.pairwise(edges)
     ]
+
+
+def _can_be_cut(kind: str, unit: str | None, compression: str, here: bool) -> bool:
+    """Can a task read a part of such a file? here: the file lies on this machine."""
+    if kind in MEMBERS:
+        return compression == "gz" or (compression == "zst" and here)
+    lines = kind == "jsonl" or (kind == "text" and unit == "line")
+    return (kind == "parquet" and here) or (lines and (not compression or (compression in ("gz", "zst") and here)))

@@ -23,8 +23,9 @@ from filters.registry import nearest
 from pipeline import storage
 from pipeline.chat.reader import LayoutReader
 from pipeline.errors import InputError
-from pipeline.readers import ranges
+from pipeline.readers import members, ranges
 from pipeline.readers.rows import Batch, Columns, Options, Rows
+from pipeline.readers.streams import compression
 
 __all__ = ["FORMATS", "Batch", "Columns", "Options", "format_of", "read"]
 
@@ -65,6 +66,7 @@ STREAMS = {
     "mediawiki": "mediawiki.read",
     "tar": "archives.read_tar",
 }
+MEMBERS = {"warc": "warc.begins", "wet": "warc.begins", "arc": "arc.begins"}  # a record begins where a member does
 FILES = {"parquet": "parquet.read", "arrow": "arrow.read", "epub": "epub.read", "zip": "archives.read_zip"}
 
 
@@ -110,8 +112,8 @@ def read(
             yield from _whole(reader(FILES[format])(local, rows), rows, lambda: size)
     else:
         with storage.open_read(path) as stream:
-            counted = _Counted(stream if part is None else _of_part(stream, rows, part))
-            yield from _whole(reader(STREAMS[format])(counted, rows), rows, lambda: counted.bytes)
+            counted = _Counted(stream if part is None else _of_part(stream, rows, part, format))
+            yield from _whole(reader(STREAMS[format])(counted, rows), rows, lambda: counted.taken)
 
 
 def _whole(batches: Iterator[Batch], rows: Rows, consumed: Callable[[], int]) -> Iterator[Batch]:
@@ -122,34 +124,49 @@ def _whole(batches: Iterator[Batch], rows: Rows, consumed: Callable[[], int]) ->
         yield replace(rows.take(), consumed=consumed())
 
 
-def reader(name: str) -> Callable[[Any, Rows], Iterator[Batch]]:
-    """A reader by name; its module is imported only when a file asks for it."""
+def reader(name: str) -> Callable[..., Any]:
+    """A reader (or `begins`) by name; its module is imported only when a file asks for it."""
     module, _, function = name.partition(".")
-    found: Callable[[Any, Rows], Iterator[Batch]] = getattr(
-        importlib.import_module(f"pipeline.readers.{module}"), function
-    )
+    found: Callable[..., Any] = getattr(importlib.import_module(f"pipeline.readers.{module}"), function)
     return found
 
 
-def _of_part(stream: BinaryIO, rows: Rows, part: tuple[int, int]) -> BinaryIO | ranges.Lines:
-    """The lines of a part; of a file that cannot be cut the first part is all, the others nothing."""
-    if not ranges.whole_or_nothing(stream):
-        lines = ranges.Lines(stream, *part)
-        rows.base = lambda: lines.base
-        return lines
+def _of_part(stream: BinaryIO, rows: Rows, part: tuple[int, int], format: str) -> Any:
+    """The records that begin in a part, as a stream; of a file that cannot be cut the first part is all, the others nothing."""
     stream.seek(0)
-    return stream if part[0] == 0 else io.BytesIO()
+    head = stream.read(6)
+    kind = compression(head)
+    found: Any = None
+    if kind in ("gz", "zst") and format in MEMBERS:
+        found = members.records(stream, kind, part, reader(MEMBERS[format]))
+        if found:
+            found, base = found
+            rows.base = lambda: base
+    elif kind in ("gz", "zst"):
+        found = members.lines(stream, kind, part)
+    elif format not in MEMBERS and not kind and not head.startswith(ranges.WIDE):
+        found = ranges.Lines(stream, *part)
+        rows.base = lambda: found.base
+    elif part[0] == 0:
+        stream.seek(0)
+        found = stream
+    return io.BytesIO() if found is None else found
 
 
 class _Counted:
     """A raw stream that counts what was read of it."""
 
-    def __init__(self, stream: BinaryIO | ranges.Lines) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self.bytes = 0
+        self._read = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the file, as stored."""
+        return int(getattr(self._stream, "consumed", self._read))
 
     def read(self, size: int = -1) -> bytes:
         """As the stream's own `read`."""
         data = self._stream.read(size)
-        self.bytes += len(data)
+        self._read += len(data)
         return data

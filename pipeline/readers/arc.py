@@ -62,12 +62,16 @@ class ArcFramer(Framer):
         return size if final or len(behind) >= 40 else None
 
 
+def begins(head: bytes) -> bool:
+    """Are these the first bytes of a record?"""
+    return HEADER.match(head) is not None
+
+
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages. `InputError` if it is a WARC."""
     rows.with_status = True
     first = True
-    found_pieces = pieces(stream, lambda head: HEADER.match(head) is not None, named_compression(rows.path))
-    for found in ArcFramer().records(found_pieces):
+    for found in ArcFramer().records(pieces(stream, begins, named_compression(rows.path))):
         if first and found.error and found.data.startswith(b"WARC/"):
             raise InputError(f"{rows.path}: this is a WARC file. Set input: {{format: warc}}.")
         first = False

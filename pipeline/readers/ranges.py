@@ -11,15 +11,9 @@ from __future__ import annotations
 import codecs
 from typing import BinaryIO
 
-from pipeline.readers.streams import RAW_CHUNK, compression
+from pipeline.readers.streams import RAW_CHUNK
 
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # in UTF-16 a byte 10 need not be a line end
-
-
-def whole_or_nothing(stream: BinaryIO) -> bool:
-    """True for a file that has no lines to be found from the middle: its first part is all of it. Reads its first bytes."""
-    head = stream.read(6)
-    return bool(compression(head)) or head.startswith(WIDE)
 
 
 class Lines:

@@ -7,7 +7,10 @@ so: no library reader is used, because several of them end silently there.
 
     for chunk in chunks(open_read("shard.jsonl.gz")): ...      # raises TailError after the last good chunk
 
-Not covered: zstandard with an external dictionary, lz4, encrypted or split archives, seeking.
+A zstandard file can begin with the dictionary of its frames, in a skippable frame of its own (`.warc.zst` of archives:
+https://iipc.github.io/warc-specifications/specifications/warc-zstd/).
+
+Not covered: zstandard with a dictionary that lies elsewhere, lz4, encrypted or split archives, seeking (see `members`).
 """
 
 from __future__ import annotations
@@ -49,6 +52,9 @@ MAGIC = {
     "lz4": b"\x04\x22\x4d\x18",
 }
 ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50..0x5f: a frame without data, written by pzstd and others
+ZSTD_DICTIONARY = b"\x5d" + ZSTD_SKIPPABLE  # the first frame of a file: a dictionary, itself compressed or not
+ZSTD_DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"
+DICTIONARY_LIMIT = 64 << 20  # bytes; real ones have some 100 KB to 1 MB
 DAMAGE = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError)  # what decoders raise
 
 
@@ -184,8 +190,8 @@ class _Limited:
 
 
 class _Zstd:
-    def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor().decompressobj()
+    def __init__(self, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
+        self._inner = zstandard.ZstdDecompressor(dict_data=dictionary).decompressobj()
         self.eof, self.rest = False, b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -206,6 +212,32 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 }
 
 
+def dictionary_frame(peek: Callable[[int], bytes]) -> bytes:
+    """The frame at the start of a zstandard file that holds the dictionary of the others; empty if there is none."""
+    head = peek(8)
+    if len(head) < 8 or not head.startswith(ZSTD_DICTIONARY):
+        return b""
+    return peek(8 + min(int.from_bytes(head[4:8], "little"), DICTIONARY_LIMIT))
+
+
+def _decoder(kind: str, frame: bytes) -> Callable[[], Decoder]:
+    """What makes a decoder for a member of a file with this dictionary frame. One of `DAMAGE` if the frame is broken."""
+    if kind != "zst" or not frame:
+        return DECODERS[kind]
+    size, held = int.from_bytes(frame[4:8], "little"), frame[8:]
+    if size > DICTIONARY_LIMIT or len(held) < size:
+        raise zstandard.ZstdError(f"a dictionary of {size} bytes (limit {DICTIONARY_LIMIT}), {len(held)} are there")
+    if held.startswith(MAGIC["zst"]):
+        inner = zstandard.ZstdDecompressor().stream_reader(held)
+        held = inner.read(DICTIONARY_LIMIT + 1)
+        if len(held) > DICTIONARY_LIMIT:
+            raise zstandard.ZstdError(f"a dictionary of more than {DICTIONARY_LIMIT} bytes")
+    if not held.startswith(ZSTD_DICTIONARY_MAGIC):
+        raise zstandard.ZstdError("it does not begin as a dictionary does")
+    dictionary = zstandard.ZstdCompressionDict(held)
+    return lambda: _Zstd(dictionary)
+
+
 # ---- the raw side
 
 
@@ -217,6 +249,7 @@ class _Source:
         self._buffer = bytearray()
         self._base = 0  # raw offset of the buffer's first byte
         self._at = 0  # read position in the buffer
+        self.dictionary = dictionary_frame(self.peek)
 
     @property
     def offset(self) -> int:
@@ -275,15 +308,15 @@ class _Source:
                     return False
                 continue
             self._at = found
-            if accept(_first_bytes(self.peek(PROBE), kind)):
+            if accept(first_bytes(self.peek(PROBE), kind, self.dictionary)):
                 return True
             self._at += 1
 
 
-def _first_bytes(raw: bytes, kind: str) -> bytes:
+def first_bytes(raw: bytes, kind: str, dictionary: bytes = b"") -> bytes:
     """The first plain bytes of the member that begins with `raw`; empty if none begins there."""
     try:
-        return next(DECODERS[kind]().feed(raw), b"")
+        return next(_decoder(kind, dictionary)().feed(raw), b"")
     except DAMAGE:
         return b""
 
@@ -308,6 +341,11 @@ def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: 
     if not kind:
         yield from _plain(source)
         return
+    try:
+        decoder = _decoder(kind, source.dictionary)
+    except DAMAGE as error:
+        yield Piece(0, error=ValueError(f"the dictionary at the start of the file is broken: {error}"))
+        return
     while True:
         start = source.offset
         broken: Exception | None
@@ -319,7 +357,7 @@ def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: 
             return
         else:
             start = source.offset
-            broken = yield from _member(source, kind)
+            broken = yield from _member(source, decoder())
         if broken is None:
             continue
         yield Piece(start, error=broken)
@@ -336,10 +374,9 @@ def _plain(source: _Source) -> Iterator[Piece]:
         yield Piece(start, data)
 
 
-def _member(source: _Source, kind: str) -> Generator[Piece, None, Exception | None]:
+def _member(source: _Source, decoder: Decoder) -> Generator[Piece, None, Exception | None]:
     """One member's pieces; returns the error that broke it, or None."""
-    start, decoder = source.offset, DECODERS[kind]()
-    size = 0
+    start, size = source.offset, 0
     while data := source.take():
         feed = decoder.feed(data)
         while True:

@@ -176,11 +176,16 @@ class Framer:
             yield from self._drain(final=True)
 
 
+def begins(head: bytes) -> bool:
+    """Are these the first bytes of a record?"""
+    return head.startswith(b"WARC/")
+
+
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages and texts."""
     rows.with_status = True
     found_any = False
-    stream_pieces = pieces(stream, lambda head: head.startswith(b"WARC/"), named_compression(rows.path))
+    stream_pieces = pieces(stream, begins, named_compression(rows.path))
     for found in Framer().records(stream_pieces):
         if found.error and not found_any and found.data.startswith(b"filedesc:"):
             raise InputError(
