@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -227,7 +228,10 @@ class Rows:
         """What was collected, as a batch; collecting starts again."""
         rows = self._rows
         empty = {"lang_score": [None] * self._count}
-        arrays = [pa.array(empty.get(name, rows[name]), DOCUMENT.field(name).type) for name in DOCUMENT.names]
+        arrays = [
+            _bytes(rows[name]) if name == "html" else pa.array(empty.get(name, rows[name]), DOCUMENT.field(name).type)
+            for name in DOCUMENT.names
+        ]
         arrays.append(pa.array(rows["_record"], pa.int64()))
         names = [*DOCUMENT.names, "_record"]
         if self.with_status:
@@ -277,6 +281,17 @@ def made_id(source: str, text: str | None, html: bytes | None) -> str:
     """The id of a record that has none: 128 bits (32 hex digits) of BLAKE2b over source, NUL, content."""
     content = html if html is not None else (text or "").encode("utf-8", "surrogatepass")
     return hashlib.blake2b(source.encode() + b"\0" + content, digest_size=16).hexdigest()
+
+
+def _bytes(values: list[bytes | None]) -> pa.Array:
+    """As `pa.array(values, pa.large_binary())`, several times as fast on pages: one copy, no growing buffer."""
+    offsets = np.zeros(len(values) + 1, np.int64)
+    np.cumsum([len(value or b"") for value in values], out=offsets[1:])
+    missing = values.count(None)
+    there = np.array([value is not None for value in values], bool)
+    valid = pa.py_buffer(np.packbits(there, bitorder="little")) if missing else None
+    held = pa.py_buffer(b"".join([value or b"" for value in values]))
+    return pa.Array.from_buffers(pa.large_binary(), len(values), [valid, pa.py_buffer(offsets), held], missing)
 
 
 def _plain(value: Any) -> str | None:

@@ -28,6 +28,7 @@ import zstandard
 from pipeline.errors import InputError
 
 RAW_CHUNK = 1 << 18  # bytes asked of the raw stream at once
+FIRST_TAKE = 1 << 14  # raw bytes that a member gets at first: a page's has some 5 KB, and what is behind is copied
 OUT_CHUNK = 1 << 20  # most plain bytes of one piece, so that a bomb cannot fill the memory
 # Bytes given to a decoder at once: the output of the call that meets damage is lost, so less is better; and
 # zstandard takes no output limit: 8 KB make 256 MB at the very worst (128 KB for a block of 4 bytes).
@@ -136,15 +137,18 @@ class Decoder(Protocol):
 class _Gzip:
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
+        self._fresh = True
         self.eof, self.rest = False, b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
-            before = self._inner.copy()  # some 40 KB for each MB
+            # some 40 KB for each MB; none for the first bytes of a member, and many members have no others
+            before = None if self._fresh else self._inner.copy()
+            self._fresh = False
             try:
                 out = self._inner.decompress(data, OUT_CHUNK)
             except zlib.error:
-                yield from _crumbs(before, data)
+                yield from _crumbs(before or zlib.decompressobj(wbits=31), data)
                 raise
             data = self._inner.unconsumed_tail
             if out:
@@ -260,14 +264,15 @@ class _Source:
         self._buffer += more
         return bool(more)
 
-    def take(self) -> bytes:
-        """The next raw bytes; empty at the end of the file."""
+    def take(self, most: int = RAW_CHUNK) -> bytes:
+        """The next raw bytes, `most` of them at most; empty at the end of the file."""
         if self._at == len(self._buffer):
             if len(self._buffer) > HELD:
                 self.forget()
             self._fill()
-        data = bytes(self._buffer[self._at :])
-        self._at = len(self._buffer)
+        with memoryview(self._buffer) as view:
+            data = bytes(view[self._at : self._at + most])
+        self._at += len(data)
         return data
 
     def give_back(self, count: int) -> None:
@@ -376,8 +381,9 @@ def _plain(source: _Source) -> Iterator[Piece]:
 
 def _member(source: _Source, decoder: Decoder) -> Generator[Piece, None, Exception | None]:
     """One member's pieces; returns the error that broke it, or None."""
-    start, size = source.offset, 0
-    while data := source.take():
+    start, size, most = source.offset, 0, FIRST_TAKE
+    while data := source.take(most):
+        most = RAW_CHUNK
         feed = decoder.feed(data)
         while True:
             try:

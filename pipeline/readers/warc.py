@@ -7,8 +7,8 @@ records as pages (html as bytes, transfer and content encodings undone), `conver
     content_type="text/html; charset=UTF-8"  metadata='{"content_type":...,"http_status":200}'  _status=200
 
 Where records begin and end is found here, by Content-Length and by what follows: an iterator over the whole
-file stops silently at a damaged member, and then a cut file looks complete. Headers and HTTP are parsed by
-fastwarc, a record at a time. A broken record is one quarantined entry, and the next record that can be found
+file stops silently at a damaged member, and then a cut file looks complete. Headers and HTTP of plain
+records are taken apart by `warc_plain`, all others by fastwarc, a record at a time. A broken record is one quarantined entry, and the next record that can be found
 is read. Offsets are offsets in the file: of the record if it is plain, of its member if it is compressed.
 
 ARC files are read by `arc`. Not covered: `revisit` (its page lies elsewhere) and segmented records; digests are not verified.
@@ -26,14 +26,16 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from pipeline.errors import InputError
 from pipeline.readers.rows import Batch, Rows, describe, metadata
 from pipeline.readers.streams import Piece, name_of, named_compression, pieces
+from pipeline.readers.warc_plain import OTHERS, plain
 
 RECORD_LIMIT = 256 << 20  # bytes of one record held in memory; crawlers cut pages at 1 to 20 MB
 BODY_LIMIT = 64 << 20  # bytes that a packed body may unpack to; what is stored as it is may be as long as its record
 HEADER_LIMIT = 1 << 20  # bytes of a record's own headers; real ones have about 500
 # a record's first line and the beginning of its second: the version alone stands in many pages about WARC
 NEXT_RECORD = re.compile(rb"(?<=[\n\0])WARC/\d\.\d+\r?\n(?=WARC-|Content-)", re.IGNORECASE)
-HEADER_END = re.compile(rb"\r?\n\r?\n")
-LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,19})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+BLANK = re.compile(rb"[\r\n]*")
+HEADER_END = re.compile(rb"\n\r?\n")
+LENGTH = re.compile(rb"\n[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]:[ \t]*(\d{1,19})[ \t]*\r?(?=\n)")
 
 
 class Found(NamedTuple):
@@ -89,14 +91,17 @@ class Framer:
         while self._buffer:
             if self._lost and not self._find_next(final):
                 return
-            self._forward(len(self._buffer) - len(self._buffer.lstrip(b"\r\n")))
+            if self._buffer[0] in b"\r\n":
+                self._forward(BLANK.match(self._buffer).end())  # type: ignore[union-attr]
             size = self.size(final)
             if isinstance(size, str):
                 yield from self._drop(size)
                 continue
             if size is None or not self._buffer:
                 return
-            yield Found(self._offset, bytes(self._buffer[:size]))
+            with memoryview(self._buffer) as view:
+                data = bytes(view[:size])
+            yield Found(self._offset, data)
             self._forward(size)
 
     def size(self, final: bool) -> int | str | None:
@@ -108,7 +113,7 @@ class Framer:
         end = HEADER_END.search(buffer, 0, HEADER_LIMIT)
         if end is None:
             return "its headers do not end" if len(buffer) >= HEADER_LIMIT else None
-        length = LENGTH.search(buffer, 0, end.start() + 1)
+        length = LENGTH.search(buffer, 0, end.start() + 2)
         if length is None:
             return "it has no Content-Length"
         size = end.end() + int(length[1])
@@ -203,17 +208,33 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
 
 def _record(found: Found, rows: Rows) -> None:
     """A document, a quarantined entry or a skipped record."""
+    record = plain(found.data)
+    if record is None:
+        parsed(found, rows)
+    elif record.kind in OTHERS:
+        rows.skip(record.kind)
+    elif record.kind == "conversion":
+        rows.append(text=record.body.decode("utf-8", "replace"), **_common(record.warc, {}))
+    else:
+        declared = record.http.get("content-type")
+        kept = {"content_type": declared, "http_status": record.status, "x_robots_tag": record.http.get("x-robots-tag")}
+        kind = declared or record.warc.get("warc-identified-payload-type")
+        rows.append(html=record.body, content_type=kind, status=record.status, **_common(record.warc, kept))
+
+
+def parsed(found: Found, rows: Rows) -> None:
+    """As `_record`, for any record, by fastwarc."""
     try:
         record = WarcRecord.from_reader(io.BytesIO(found.data), quirks_mode=True)
         kind = record.record_type
         if kind == WarcRecordType.conversion:
             body = record.reader.read()
-            rows.append(text=body.decode("utf-8", "replace"), **_common(record, {}))
+            rows.append(text=body.decode("utf-8", "replace"), **_common(record.headers, {}))
         elif kind == WarcRecordType.response and record.is_http:
             response(record, found, rows)
         elif kind == WarcRecordType.resource:
             kept = {"content_type": record.headers.get("Content-Type"), "warc_type": "resource"}
-            rows.append(html=record.reader.read(), content_type=_type(record), **_common(record, kept))
+            rows.append(html=record.reader.read(), content_type=_type(record), **_common(record.headers, kept))
         elif kind == WarcRecordType.response:
             rows.skip("response_not_http")
         else:
@@ -237,17 +258,17 @@ def response(record: WarcRecord, found: Found, rows: Rows) -> None:
     declared = http.get("Content-Type")
     kept = {"content_type": declared, "http_status": status, "body_error": problem}
     kept["x_robots_tag"] = http.get("X-Robots-Tag")
-    rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record, kept))
+    rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record.headers, kept))
 
 
-def _common(record: WarcRecord, kept: dict[str, Any]) -> dict[str, Any]:
-    headers = record.headers
-    identity = (headers.get("WARC-Record-ID") or "").strip().strip("<>").removeprefix("urn:uuid:")
-    kept["truncated"] = headers.get("WARC-Truncated")
-    kept["languages"] = headers.get("WARC-Identified-Content-Language")
+def _common(headers: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    """The columns that a record's own headers fill. headers: of fastwarc, or by lower-case names."""
+    identity = (headers.get("warc-record-id") or "").strip().strip("<>").removeprefix("urn:uuid:")
+    kept["truncated"] = headers.get("warc-truncated")
+    kept["languages"] = headers.get("warc-identified-content-language")
     kept = {name: value for name, value in kept.items() if value is not None}
-    url = (headers.get("WARC-Target-URI") or "").strip().strip("<>")
-    date = (headers.get("WARC-Date") or "").strip()
+    url = (headers.get("warc-target-uri") or "").strip().strip("<>")
+    date = (headers.get("warc-date") or "").strip()
     return {
         "id": identity or None,
         "url": url or None,
