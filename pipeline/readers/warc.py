@@ -7,9 +7,10 @@ records as pages (html as bytes, transfer and content encodings undone), `conver
     content_type="text/html; charset=UTF-8"  metadata='{"content_type":...,"http_status":200}'  _status=200
 
 Where records begin and end is found here, by Content-Length and by what follows: an iterator over the whole
-file stops silently at a damaged member, and then a cut file looks complete. Headers and HTTP of plain
-records are taken apart by `warc_plain`, all others by fastwarc, a record at a time. A broken record is one quarantined entry, and the next record that can be found
-is read. Offsets are offsets in the file: of the record if it is plain, of its member if it is compressed.
+file stops silently at a damaged member, and then a cut file looks complete. Headers and HTTP of plain records
+are taken apart by `warc_plain`, all others by fastwarc, a record at a time. A broken record is one quarantined
+entry, and the next record that can be found is read. Offsets are offsets in the file: of the record if it is
+plain, of its member if it is compressed.
 
 ARC files are read by `arc`. Not covered: `revisit` (its page lies elsewhere) and segmented records; digests are not verified.
 """
