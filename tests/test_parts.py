@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 from pathlib import Path
@@ -80,8 +81,6 @@ def test_jsonl(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_files_that_cannot_be_cut_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gzip
-
     path = write_lines(tmp_path / "a.jsonl", "utf-16")
     assert without_numbers(read_all(cut(path, 1000, monkeypatch))) == without_numbers(rows(load(path)))
     path.write_bytes(gzip.compress(write_lines(tmp_path / "b.jsonl").read_bytes()))  # its name does not say so
@@ -129,18 +128,25 @@ def test_parts_on_s3(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert without_numbers(read_all(shards)) == without_numbers(rows(load(tmp_path / "a.jsonl")))
 
 
-def test_a_run_gives_the_same_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_lines(tmp_path / "a.jsonl")
+def members_of(data: bytes, size: int) -> bytes:
+    return b"".join(gzip.compress(data[at : at + size], mtime=0) for at in range(0, len(data), size))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
+def test_a_run_gives_the_same_documents(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_lines(tmp_path / "lines").read_bytes()
+    (tmp_path / f"a.{ending}").write_bytes(data if ending == "jsonl" else members_of(data, 700))
     found = []
-    for size in (10**9, 6000):
+    part = -(-(tmp_path / f"a.{ending}").stat().st_size // 6)
+    for size in (10**9, part):
         monkeypatch.setattr(parts, "PART_BYTES", size)
         out = tmp_path / f"out{size}"
         recipe = {
-            "input": {"paths": str(tmp_path / "a.jsonl")},
+            "input": {"paths": str(tmp_path / f"a.{ending}")},
             "output": {"path": str(out), "format": "jsonl", "shuffle": False},
         }
         (tmp_path / "r.yaml").write_text(json.dumps(recipe))
-        manifest = mill(out, inputs=[str(tmp_path / "a.jsonl")], recipe=str(tmp_path / "r.yaml")).manifest
+        manifest = mill(out, inputs=[str(tmp_path / f"a.{ending}")], recipe=str(tmp_path / "r.yaml")).manifest
         found.append((out / "train/part-00000.jsonl").read_bytes())
         assert manifest["account"]["read"] == len(RECORDS)
         assert manifest["shards"]["read"] == len(manifest["input"]) == (1 if size == 10**9 else 6)
