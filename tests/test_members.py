@@ -22,6 +22,7 @@ from test_dirty_warc import ARC_HEAD, arc_page, response
 
 from pipeline import storage
 from pipeline.readers import members, streams
+from pipeline.readers.warc import begins as warc_begins
 
 RANDOM = random.Random(7)
 
@@ -154,6 +155,15 @@ def test_a_stored_block_reaches_64_kb(reach: int) -> None:
     covered = members.Covered(b"b" * 100_000 + block + b"c" * 10)
     assert covered.holds(100_005 + reach)
     assert not covered.holds(100_005 + 65_535)
+
+
+def test_a_bomb_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left behind after so many bytes; the next member begins the part."""
+    bomb, page = (gzip.compress(response(i, bytes(size)), mtime=0) for i, size in ((0, 20 << 20), (1, 9)))
+    stream = io.BytesIO(bomb + page + page)
+    assert members.find(stream, "gz", 0, None, warc_begins) == 0
+    monkeypatch.setattr(members, "BOMB_BYTES", 10 << 20)
+    assert members.find(stream, "gz", 0, None, warc_begins) == len(bomb)
 
 
 def test_arc_files_and_wet_files(tmp_path: Path) -> None:

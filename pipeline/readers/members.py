@@ -28,7 +28,16 @@ from typing import BinaryIO
 import numpy as np
 
 from pipeline.readers.ranges import WIDE
-from pipeline.readers.streams import MAGIC, OUT_CHUNK, RAW_CHUNK, TailError, dictionary_frame, first_bytes, pieces
+from pipeline.readers.streams import (
+    BOMB_BYTES,
+    MAGIC,
+    OUT_CHUNK,
+    RAW_CHUNK,
+    TailError,
+    dictionary_frame,
+    first_bytes,
+    pieces,
+)
 
 STORED = 65_535  # most bytes of a stored block, and of an extra field
 REACH = STORED + 12  # bytes before a place in which the block or field that holds it must begin
@@ -98,7 +107,7 @@ class _Reach:
 def _is_member(stream: BinaryIO, at: int, accept: Accept) -> bool:
     """Does a member begin at `at` that `accept` takes, that is whole, and that another one (or nothing) follows?"""
     stream.seek(at)
-    inner, head, taken = zlib.decompressobj(wbits=31), b"", 0
+    inner, head, taken, size = zlib.decompressobj(wbits=31), b"", 0, 0
     while taken < MEMBER_LIMIT and (data := stream.read(RAW_CHUNK)):
         taken += len(data)
         more = True
@@ -106,6 +115,9 @@ def _is_member(stream: BinaryIO, at: int, accept: Accept) -> bool:
             try:
                 out = inner.decompress(data, OUT_CHUNK)
             except zlib.error:
+                return False
+            size += len(out)
+            if size > BOMB_BYTES:  # decoding it to its end could take hours; the next member begins the part
                 return False
             if len(head) < HEAD and not accept(head := (head + out)[:HEAD]) and len(head) == HEAD:
                 return False
