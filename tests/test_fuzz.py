@@ -44,7 +44,7 @@ def test_a_finding_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(jsonl, "_read_line", raising)
+        patch.setattr(jsonl, "wanted", raising)
         with pytest.raises(ZeroDivisionError):
             fuzz.check("jsonl", good, tmp_path)
     broken = [replace(fuzz.steps()[1], step=raising)]

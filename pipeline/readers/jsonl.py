@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NoReturn
 
 import orjson
 
 from pipeline.readers.json_columns import batches, wanted
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.streams import Line, TailError, as_utf8, blocks, chunks, lines
+from pipeline.readers.streams import Gap, Line, TailError, as_utf8, blocks, chunks, is_text, lines, name_of
 
 # Longest line that is held in memory. The largest single documents in public corpora (whole code bases,
 # books) are some tens of MB; a line above this is a file without newlines or damage, and parsing takes about
@@ -28,11 +28,49 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
-    """Batches of the stream's records. One entry with "tail" if the file is cut."""
-    yield from read_plain(as_utf8(chunks(stream)), rows)
+    """Batches of the stream's records. One entry with "tail" if the file is cut. Of a file of several gzip members or
+    zstandard frames one entry for each damaged place, and reading goes on at the next member."""
+    plain = as_utf8(chunks(stream, is_text))
+    base, before = rows.base, 0
+    piece = _Piece(plain)
+    yield from read_plain(piece, rows)
+    while piece.broken:
+        before += piece.size
+        piece = _Piece(plain, inside=True)
+        rows.base = lambda behind=before, piece=piece: base() + behind + piece.dropped  # type: ignore[misc]
+        yield from read_plain(piece, rows)
+    rows.base = base
 
 
-def read_plain(plain: Iterator[bytes], rows: Rows) -> Iterator[Batch]:
+class _Piece:
+    """A stream up to its next gap, where it raises a `TailError` that says that more follows. What lies before the first
+    line end is left out where it begins `inside` a line: anywhere but at "{"."""
+
+    def __init__(self, plain: Iterator[bytes], inside: bool = False):
+        self._plain, self._inside = plain, inside
+        self.broken = False
+        self.size = self.dropped = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        given = 0
+        for data in self._plain:
+            if isinstance(data, Gap):
+                self.broken = True
+                error = TailError(given, data.error)
+                error.goes_on = True
+                raise error
+            self.size += len(data)
+            if self._inside and not data.startswith(b"{"):
+                rest = data.partition(b"\n")[2]
+                self.dropped += len(data) - len(rest)
+                data = rest
+            self._inside = self._inside and not data
+            given += len(data)
+            if data:
+                yield data
+
+
+def read_plain(plain: Iterable[bytes], rows: Rows) -> Iterator[Batch]:
     """As `read`, from UTF-8 that is not compressed any more."""
     cut: tuple[Line, str] | None = None
 
@@ -42,6 +80,7 @@ def read_plain(plain: Iterator[bytes], rows: Rows) -> Iterator[Batch]:
 
     plainly = wanted(rows) is not None
     size = min(rows.batch_bytes, BLOCK)
+    plain = iter(plain)
     try:
         for line in blocks(plain, LINE_LIMIT, size) if plainly else lines(plain, LINE_LIMIT):
             if not isinstance(line, Line):
@@ -55,7 +94,10 @@ def read_plain(plain: Iterator[bytes], rows: Rows) -> Iterator[Batch]:
             if rows.full:
                 yield rows.take()
     except TailError as tail:
-        if cut:
+        if tail.goes_on:
+            letter = f"BrokenMember: {name_of(tail.error)}; read on at the next one. Fetch the file again."
+            rows.quarantine(letter, cut[0].data if cut else b"", cut[0].offset if cut else tail.offset)
+        elif cut:
             rows.lost_tail(tail, cut[0].offset, cut[0].data)
         else:
             rows.lost_tail(tail)

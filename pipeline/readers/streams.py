@@ -18,6 +18,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -56,18 +57,27 @@ ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50..0x5f: a frame without d
 ZSTD_DICTIONARY = b"\x5d" + ZSTD_SKIPPABLE  # the first frame of a file: a dictionary, itself compressed or not
 ZSTD_DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"
 DICTIONARY_LIMIT = 64 << 20  # bytes; real ones have some 100 KB to 1 MB
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 DAMAGE = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError)  # what decoders raise
 
 
 class TailError(Exception):
     """The compressed stream ends or breaks here; all that decoded before was delivered.
 
-    offset: number of plain bytes delivered. error: what the decoder said.
+    offset: number of plain bytes delivered. error: what the decoder said. goes_on: more follows behind the broken place.
     """
+
+    goes_on = False
 
     def __init__(self, offset: int, error: Exception):
         super().__init__(f"{name_of(error)} after {offset} decompressed bytes")
         self.offset, self.error = offset, error
+
+
+class Gap(bytes):
+    """No bytes, in a stream of plain ones: here some are missing, it goes on at the next member."""
+
+    error: Exception
 
 
 class Bomb(ValueError):
@@ -403,22 +413,44 @@ def _member(source: _Source, decoder: Decoder) -> Generator[Piece, None, Excepti
     return EOFError("the file ends inside compressed data")
 
 
-def chunks(raw: BinaryIO) -> Iterator[bytes]:
-    """The plain bytes of `raw`. `TailError` after the last good ones if the stream is cut or damaged."""
+def chunks(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None) -> Iterator[bytes]:
+    """The plain bytes of `raw`. `TailError` after the last good ones if the stream is cut or damaged; with `accept` (see
+    `pieces`) a `Gap`, if a member follows that it takes."""
     offset = 0
-    for piece in pieces(raw):
-        if piece.error:
-            raise TailError(offset, piece.error)
+    broken: Exception | None = None
+    for piece in pieces(raw, accept):
+        if broken:
+            gap = Gap()
+            gap.error, broken = broken, None
+            yield gap
+        broken = piece.error
         offset += len(piece.data)
         if piece.data:
             yield piece.data
+    if broken:
+        raise TailError(offset, broken)
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes of a member are UTF-8 text; a character may be cut at both ends."""
+    start = next((i for i, byte in enumerate(head[:4]) if byte & 0xC0 != 0x80), 4)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head[start:])
+    except UnicodeDecodeError:
+        return False
+    return bool(head) and not CONTROLS.search(head)
 
 
 def as_utf8(plain: Iterator[bytes]) -> Iterator[bytes]:
     """The same text without a byte order mark, and in UTF-8 where the mark says UTF-16 (what Windows tools
     write)."""
     first = next(plain, b"")
-    while len(first) < 3 and (more := next(plain, b"")):
+    while len(first) < 3 and (more := next(plain, None)) is not None:
+        if isinstance(first, Gap) or isinstance(more, Gap):
+            yield first
+            yield more
+            yield from plain
+            return
         first += more
     marks = {codecs.BOM_UTF8: "", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
     mark = next((mark for mark in marks if first.startswith(mark)), b"")
@@ -430,7 +462,7 @@ def as_utf8(plain: Iterator[bytes]) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(marks[mark])("replace")
     yield decoder.decode(first).encode("utf-8", "replace")
     for data in plain:
-        yield decoder.decode(data).encode("utf-8", "replace")
+        yield data if isinstance(data, Gap) else decoder.decode(data).encode("utf-8", "replace")
 
 
 def blocks(plain: Iterator[bytes], limit: int, size: int) -> Iterator[Block | Line]:
