@@ -32,9 +32,9 @@ _NAMES = {
     html.FORMAT: "a b big code em font i nobr s small strike strong tt u",
     html.CLOSES_P: "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form "
     "h1 h2 h3 h4 h5 h6 header hgroup hr li listing main menu nav ol p plaintext pre search section summary table ul dd dt xmp",
-    html.WALL: "applet caption html marquee object table td template th foreignobject desc",
+    html.WALL: "applet caption marquee object table td template th foreignobject desc",
     html.FOREIGN: "svg math",
-    html.OWN: "applet body caption html marquee object table tbody td template tfoot th thead tr foreignobject desc",
+    html.OWN: "applet caption marquee object table tbody td template tfoot th thead tr foreignobject desc",
     html.LI: "li",
     html.DD: "dd dt",
     html.CELL: "caption td th",
@@ -43,7 +43,10 @@ _NAMES = {
     html.OPTION: "optgroup option",
     html.LIST: "dir dl menu ol ul",
     html.TABLE: "table template",
-    html.ONE: "a button form nobr select",
+    html.ONE: "a button nobr select",
+    html.HEADING: "h1 h2 h3 h4 h5 h6",
+    html.ALONE: "form",
+    html.NO_TAG: "body head html",
 }
 
 

@@ -2,6 +2,8 @@
 
     "<ul><li><b>one<li>two</ul>"   ->   depth 3, nodes 5 (ul, li, b, li, and b again: it is still open in the second li)
 
+html, head and body are not counted.
+
 Elements are followed as the standard's tree builder does (WHATWG HTML, section 13.2.6), as far as depth and number hang on
 it: void elements, end tags that may be left out, end tags without a start, raw text, and formatting elements (<b>, <font>
 ...) that are opened anew in each block behind the one that they were left open in. That last rule makes n * m elements of
@@ -27,6 +29,9 @@ LI, DD, CELL, ROW, OPTION = 128, 256, 512, 1024, 2048  # a start tag ends an ope
 LIST, TABLE = 4096, 8192  # ... unless one of these lies between
 ONE = 16384  # its start tag ends an open one of the same name, wherever it is
 SECTION = 32768  # of a table
+HEADING = 65536  # ends an open one that it stands directly in
+ALONE = 131072  # its end tag ends it, and not what is open inside it
+NO_TAG = 262144  # the parser has one of them already: start and end change nothing
 
 TABLE_SIZE = 1024  # of the names' table, a power of two, several times the number of names
 SAME = 3  # equal formatting elements that are opened anew
@@ -265,9 +270,11 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
             bits = _flags(name, known, bits_of)
             at, attributes, empty = _tag_end(source, stop, end)
             most = max(most, attributes)
+            if bits & NO_TAG or (bits & (CELL | ROW | SECTION) and _open_kind(open_, kinds, depth, TABLE, 0) < 0):
+                continue
             if closes:
                 height = _open_name(open_, kinds, depth, name, bits & OWN)
-                if height >= 0 and bits & FORMAT:
+                if height >= 0 and bits & (FORMAT | ALONE):
                     _take_out(open_, kinds, depth, height)
                     depth -= 1
                 elif height >= 0:
@@ -286,6 +293,8 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
                     depth -= 1
                 else:
                     count = _forget(left, count, name)
+            if bits & HEADING and depth and get(kinds, 2 * depth - 2) & HEADING:
+                depth -= 1
             to = _implied(bits, open_, kinds, depth, p)
             count = _leave(open_, kinds, depth, to, left, count)
             depth = to

@@ -37,6 +37,7 @@ import pyarrow as pa
 from filters.step import reasons
 from pipeline.errors import RunError
 from pipeline.job import Job
+from pipeline.warmup import ensure_warm
 
 PIECE = 32
 """Documents that share the blame before each is tried alone."""
@@ -230,6 +231,7 @@ def serve() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go where memory is short
     _die_with_parent()
+    ensure_warm(lambda text: None)  # or each fork would compile, and documents would be blamed for it
     job = Job(**_receive(sys.stdin.buffer))
     steps = _telling(job, answers)
     while True:

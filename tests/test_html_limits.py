@@ -21,7 +21,7 @@ DEMO = Path(__file__).resolve().parent.parent / "configs" / "demo" / "pages.warc
 
 
 def tree_of(page: str) -> tuple[int, int]:
-    """(depth, nodes) of the parser's own tree, without html, head and body."""
+    """(depth, nodes) of the parser's own tree; html, head and body are no nodes here, but count for the depth."""
     deepest = nodes = 0
     todo: list[tuple[Any, int]] = [(part, 1) for part in HTMLTree.parse(page).document.child_nodes]
     while todo:
@@ -41,7 +41,7 @@ def test_real_pages_are_measured_as_the_parser_builds_them() -> None:
         text = decode(page, "text/html").text
         depth, nodes, attributes = measure(text.encode())
         true_depth, true_nodes = tree_of(text)
-        assert abs(depth - true_depth) <= 3 and attributes < 100
+        assert -3 <= depth - (true_depth - 2) <= 1 and attributes < 100
         assert abs(nodes - true_nodes) <= 0.04 * true_nodes + 4
 
 
@@ -63,6 +63,10 @@ MARKUP = {  # what the tree builder does with it: depth and elements below <body
     "<br><img><hr><input>": (1, 4),
     "< b><3 <é> </ b>": (0, 0),
     "<dl><dt>a<dd>b<dt>c</dl>": (2, 4),
+    "<h1>a<h2>b<h3>c": (1, 3),
+    "<form><div></form><form><div></form>text": (3, 4),  # the form ends, what is open in it does not
+    "<caption><div></table><caption><div></table><td>text": (2, 2),  # parts of a table outside of one are nothing
+    "<body><div></body><body><div></html>text": (2, 2),
     "<select><option>a<option>b</select>": (2, 3),
 }
 
@@ -81,6 +85,9 @@ POISON = {
     ),
     "formatting left open": ("".join(f"<font size={i}>" for i in range(10_000)) + "<div>" * 10_000, "html_depth.max"),
     "misplaced in tables": ("<table>" + "<b>x<div>" * 10_000, "html_depth.max"),
+    "forms that end before what is in them": ("<form><div></form>" * 20_000, "html_depth.max"),
+    "captions of no table": ("<caption><div></table>" * 20_000, "html_depth.max"),
+    "many bodies": ("<body><div></body>" * 20_000, "html_depth.max"),
     "attributes": ("<p " + "".join(f" a{i}=1" for i in range(100_000)) + ">x", "html_attributes.max"),
 }
 

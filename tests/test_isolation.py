@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from corpus import gristmill, sums
+from fuzz import warc_record
 from test_run import kept, manifest, rejected
 
+from filters import extract
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.worker import tries
@@ -178,3 +180,36 @@ def test_never_is_never(tmp_path: Path) -> None:
     assert done.returncode == 3 and "died 1 times" in done.stdout
     assert list(manifest(tmp_path / "out")["shards"]["quarantined"]) == [str(tmp_path / "in" / "0.jsonl")]
     assert len(kept(tmp_path / "out")) == 3
+
+
+UNFENCED = """
+from filters import extract
+extract.too_costly = lambda page: None
+"""
+
+
+def test_a_page_that_hangs_the_extractor_and_one_that_eats_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the fence before it taken away, so that real pages do real harm: 11 minutes, and 30 GB."""
+    good = b"<html><body><main><p>A page of some words that everybody can read, number %d.</p></main></body></html>"
+    pages = [good % number for number in range(8)]
+    pages[2] = b"<html><body>" + b"<ul><li>" * 100_000 + b"text"
+    opened = b"".join(b"<b id=%d>" % number for number in range(8000))
+    pages[5] = b"<html><body><p>" + opened + b"</p>" + b"<p>x</p>" * 8000
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    kind = "WARC-Record-ID: <urn:uuid:{}>\r\nContent-Type: application/http; msgtype=response\r\n"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.warc").write_bytes(
+        b"".join(warc_record("response", kind.format(n), http + page) for n, page in enumerate(pages))
+    )
+    (tmp_path / "unfenced.py").write_text(UNFENCED)
+    path = recipe(tmp_path, "out", "always", seconds=3)
+    text = Path(path).read_text().replace("poison.py", "unfenced.py").replace("  - keep: {poison: {min: 1}}\n", "")
+    text = text.replace("300MB", "200MB")
+    Path(path).write_text(text.replace("steps:\n", "steps:\n  - extract: {}\n"))
+    monkeypatch.setattr(extract, "too_costly", extract.too_costly)  # puts back what the module changes here
+    mill(path)
+    found = {row["id"]: (row["step"], row["reason"]) for row in rejected(tmp_path / "out")}
+    assert found == {"2": ("01.extract", "error.timeout"), "5": ("01.extract", "error.memory")}
+    assert sorted(row["id"] for row in kept(tmp_path / "out")) == ["0", "1", "3", "4", "6", "7"]
