@@ -37,7 +37,7 @@ def test_real_pages_are_measured_as_the_parser_builds_them() -> None:
     batches = read(str(DEMO), format="warc", columns=Columns(), default_source="s")
     pages = [page for batch in batches for page in batch.table["html"].to_pylist() if page]
     assert len(pages) > 100
-    for page in pages:
+    for page in pages[::3]:
         text = decode(page, "text/html").text
         depth, nodes, attributes = measure(text.encode())
         true_depth, true_nodes = tree_of(text)
