@@ -26,6 +26,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -304,7 +305,11 @@ def watched(job: Job) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded(more: int) -> Iterator[None]:
-    """The address space of this process may grow by so many bytes in the block."""
+    """The address space of this process may grow by so many bytes in the block. Not where other threads run: the bound would be
+    theirs too, and that of any process that they start (Ray comes up in a thread of the driver)."""
+    if threading.active_count() > 1:
+        yield
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     try:
         limit = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE + more

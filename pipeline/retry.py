@@ -216,8 +216,8 @@ def mended(before: dict[str, list[str]], after: dict[str, list[str]], job: Job) 
     """One line for each shard that was read again: what it had, and what it has now."""
     names = {shard["name"] for shard in job.shards}
     lines = []
-    for name, why in before.items():
+    for name, why in sorted(before.items()):
         now = after.get(name, [])
         state = "as before" if now == why else "; ".join(now) if now else "mended" if name in names else "cut anew"
         lines.append(f"{name}: {'; '.join(why)} -> {state}")
-    return lines + [f"{name}: {'; '.join(why)} (new)" for name, why in after.items() if name not in before]
+    return lines + [f"{name}: {'; '.join(why)} (new)" for name, why in sorted(after.items()) if name not in before]
