@@ -305,9 +305,9 @@ def watched(job: Job) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded(more: int) -> Iterator[None]:
-    """The address space of this process may grow by so many bytes in the block. Not where other threads run: the bound would be
+    """The address space of this process may grow by so many bytes in the block. Not beside threads of an engine: the bound would be
     theirs too, and that of any process that they start (Ray comes up in a thread of the driver)."""
-    if threading.active_count() > 1:
+    if any(thread.name.startswith("gristmill-") for thread in threading.enumerate()):
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)

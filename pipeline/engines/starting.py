@@ -98,7 +98,7 @@ class _Early:
         for helper in helpers:
             if not ready.is_set() and helper.alive:
                 self._working += 1
-                threading.Thread(target=self._feed, args=(helper,), daemon=True).start()
+                threading.Thread(target=self._feed, args=(helper,), name="gristmill-feed", daemon=True).start()
 
     def _feed(self, helper: Helper) -> None:
         try:
