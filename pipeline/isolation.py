@@ -26,7 +26,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -305,11 +304,7 @@ def watched(job: Job) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded(more: int) -> Iterator[None]:
-    """The address space of this process may grow by so many bytes in the block. Not beside threads of an engine: the bound would be
-    theirs too, and that of any process that they start (Ray comes up in a thread of the driver)."""
-    if any(thread.name.startswith("gristmill-") for thread in threading.enumerate()):
-        yield
-        return
+    """The address space of this process may grow by so many bytes in the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     try:
         limit = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE + more

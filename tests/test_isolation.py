@@ -27,7 +27,7 @@ from filters import signal as register
 def crash(): ctypes.string_at(0)
 def hang(): re.match(r"(a+)+$", "a" * 60 + "b")  # one call into C, with the lock of Python held
 
-def hoard(): held = [bytearray(os.urandom(1 << 20) * 50) for _ in range(10000)]
+def hoard(): held = [bytearray(os.urandom(1 << 20) * 50) for _ in range(100)]
 def kill(): os.kill(os.getpid(), signal.SIGKILL)
 def raises(): raise ValueError("no")
 
