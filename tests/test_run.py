@@ -324,14 +324,18 @@ def test_document_that_kills_its_worker_costs_itself(tmp_path, isolate):
     assert told["account"]["quarantined"] == 1
 
 
+def hear_interrupts() -> None:
+    """A shell makes what it runs in the background deaf to SIGINT, and so is what that starts: a suite's runs too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.ray
 def test_interrupt_ends_within_seconds_and_says_how_to_resume(tmp_path, demo):
     before = ray_processes()
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-m", "pipeline.cli", "run", RECIPE, *sets(tmp_path / "out")]
-    running = subprocess.Popen(
-        command, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, env=environment, cwd=CHECKOUT, text=True, preexec_fn=hear_interrupts, **pipes)
     while not (tmp_path / "out" / ".work" / "attempts").exists():
         assert running.poll() is None, running.communicate()
         time.sleep(0.1)
