@@ -76,7 +76,7 @@ class CutFiles:
         self._documents = DocumentFiles(self._part, attempt, prefix, features=self._last)
         self._rejects = attempt.create("rejects", f"{prefix}.rejects.parquet")
         schema = ledger.rejected_schema(self._part["signals"], self._part["rejected_text"])
-        self._rejects_writer = SteadyWriter(self._rejects.temp, schema)
+        self._rejects_writer = SteadyWriter(self._rejects.temp, schema, lasting=False)
         self._removed = attempt.create("removed", f"removed/{kind}-{task['index']:05d}.parquet")
         self._removed_writer = SteadyWriter(self._removed.temp, REMOVED[kind])
         self._account: dict[str, Any] = {"kept": 0, "rejected": {}}

@@ -413,7 +413,7 @@ class _Writers:
         self._documents = DocumentFiles(self.part, self.attempt, self.prefix, features=not self.part["cuts"])
         self._rejects = self.attempt.create("rejects", f"{self.prefix}.rejects.parquet")
         schema = ledger.rejected_schema(self.part["signals"], self.part["rejected_text"])
-        self._rejects_writer = SteadyWriter(self._rejects.temp, schema, "parquet", None)
+        self._rejects_writer = SteadyWriter(self._rejects.temp, schema, lasting=False)
         self._quarantine = self.attempt.create("quarantine", f"{self.prefix}.quarantine.jsonl")
         self._quarantine_file = open(self._quarantine.temp, "wb")  # noqa: SIM115 (closed in close())
 

@@ -20,6 +20,10 @@ from pipeline.stage_files import Files
 BLOCK_SHINGLES = 8 << 20
 """Shingles held in memory at once while pairs are verified (64 MB), but for a single pair."""
 
+MAPPED_PAIRS = 16
+"""Pairs of two tasks from which on they are compared where their files are mapped: a call for them costs as much as
+copying so many sets."""
+
 
 class Documents:
     """Features and shingles of all tasks, memory-mapped, each opened when first needed."""
@@ -83,6 +87,22 @@ class Documents:
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
         """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0."""
+        result = np.empty(len(left))
+        apart = []
+        for tasks, pairs in _by_tasks(left, right):
+            if len(pairs) < MAPPED_PAIRS:
+                apart.append(pairs)
+                continue
+            sets = [(self.offsets(task), self.shingles(task)) for task in tasks]
+            rows = rows_of(left[pairs]), rows_of(right[pairs])
+            result[pairs] = similarities_of(*sets, *rows, threshold, self._measure)
+        if apart:
+            pairs = np.concatenate(apart)
+            result[pairs] = self._gathered_similarities(left[pairs], right[pairs], threshold)
+        return result
+
+    def _gathered_similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
+        """The same, of documents of many tasks: their sets are copied together first, BLOCK_SHINGLES at a time."""
         docs, places = np.unique(np.concatenate([left, right]), return_inverse=True)
         left, right = places[: len(left)], places[len(left) :]
         weight = np.cumsum(self.sizes(docs)[left] + self.sizes(docs)[right])
@@ -111,6 +131,15 @@ def _runs(docs: np.ndarray) -> Iterator[tuple[int, slice]]:
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(docs)]):
         yield int(owner[start]), slice(start, end)
+
+
+def _by_tasks(left: np.ndarray, right: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """((task of the left document, of the right), places of such pairs), in the order of their documents."""
+    order = np.lexsort((right, left, owners(right), owners(left)))
+    tasks = np.stack([owners(left[order]), owners(right[order])], axis=1)
+    starts = np.flatnonzero(np.append(True, (tasks[1:] != tasks[:-1]).any(axis=1))[: len(order)])
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)]):
+        yield (int(tasks[start, 0]), int(tasks[start, 1])), order[start:end]
 
 
 def _blocks(weight: np.ndarray) -> Iterator[slice]:

@@ -6,8 +6,11 @@ import gzip
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+from corpus import sums
 from test_run import kept, manifest, rejected
 
 from dedup.shingles import shingle_set
@@ -175,3 +178,27 @@ def test_ledger_of_duplicates_has_the_true_similarity(tmp_path):
     (row,) = pq.read_table(out / "rejected" / "part-00000.parquet").to_pylist()
     true = jaccard(shingle_set(" ".join(base) + " tail"), shingle_set(" ".join(near)))
     assert row["similarity"] == true and row["reason"] == "near_duplicate" and row["step"] == "01.dedup.minhash"
+
+
+def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypatch):
+    """Pairs within tasks and across them, from mapped files (many pairs of two tasks), and gathered (few)."""
+    monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
+    rng = np.random.default_rng(9)
+    (tmp_path / "in").mkdir()
+    bases = [words(rng, 120) for _ in range(30)]
+    for shard in range(4):
+        near = [" ".join([*base[: 120 - 5 * shard], *words(rng, 5 * shard)]) for base in bases]
+        rows = [{"id": f"{shard}.{row}", "text": text} for row, text in enumerate([*near, *near[:20]])]
+        (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = {}
+    for name, pairs in (("mapped", 1), ("gathered", 1 << 40), ("both", 16)):
+        monkeypatch.setattr("pipeline.sets.MAPPED_PAIRS", pairs)
+        out = tmp_path / name
+        more = {"path": tmp_path / "in", "threshold": 0.7, "more": "", "split": "{train: 0.5, test: 0.5}"}
+        recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")
+        settings = recipe.run.model_copy(update={"keep_work": True})
+        run(resolve_job(recipe, source), settings, LocalEngine(), Silent())
+        edges = sorted((out / ".work" / "match").glob("*.edges.arrow"))
+        found[name] = [path.read_bytes() for path in edges], sums(out)
+    assert found["mapped"] == found["gathered"] == found["both"]
+    assert sum(len(pa.ipc.open_file(path).read_all()) for path in edges) > 100
