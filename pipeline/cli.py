@@ -178,6 +178,14 @@ def explain(out: OutArg, doc_id: Annotated[str, typer.Argument(metavar="DOC_ID",
 
 
 @app.command()
+def report(out: OutArg) -> None:
+    """Write report.html of a finished corpus again: the funnel with examples, splits, sources, what could not be read."""
+    from pipeline.report import report as write
+
+    typer.echo(write(out))
+
+
+@app.command()
 def check(out: OutArg, json_: JsonOption = False) -> None:
     """Prove a finished corpus by reading all of it again: sums, hashes, the account, no leak between splits."""
     from pipeline.check import check as prove

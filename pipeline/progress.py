@@ -231,6 +231,7 @@ def next_words(output: str, split: str, loads: bool) -> str:
     places = [
         (f"{output}/{split}/", "the corpus" + (f"; datasets.load_dataset('{output}') reads it" if loads else "")),
         (f"{output}/rejected/", "every document that was not kept, with the reason"),
+        (f"{output}/report.html", "all of this with examples, for a browser"),
         (f"{command} check {output}", "proves sums, hashes and the absence of leaks"),
         (f"{command} explain {output} ID", "the life of one document"),
     ]

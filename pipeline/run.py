@@ -31,6 +31,8 @@ from pipeline.mixing import rounds as mix_rounds
 from pipeline.older import write_index_manifest
 from pipeline.plan import final_splits, stage_tasks
 from pipeline.recipe import Run
+from pipeline.report import NAME as REPORT
+from pipeline.report import write_report
 from pipeline.sides import check_columns
 from pipeline.split_report import split_summary
 from pipeline.stage_files import manifests, stage_path
@@ -195,7 +197,7 @@ def clear(output: str) -> None:
 def clear_outputs(output: str) -> None:
     """Removes what the run whose job is there wrote for the user, and what the driver knows of its stages."""
     old = json.loads(storage.read_bytes(job_path(output)))["job"]
-    for name in ("manifest.json", "README.md", LLAMA_FACTORY, AXOLOTL):
+    for name in ("manifest.json", "README.md", REPORT, LLAMA_FACTORY, AXOLOTL):
         storage.delete(storage.join(output, name))
     for folder in (
         *old["publish"]["splits"],
@@ -320,7 +322,7 @@ class _Driver:
 
 
 def finish(job: Job, final_round: int) -> dict[str, Any]:
-    """Proves the account and writes README.md and, last, manifest.json."""
+    """Proves the account and writes README.md, report.html and, last, manifest.json."""
     manifest = summary(job, final_round)
     if job.publish["index"] and job.refine["minhash"]:
         _write_index(job)
@@ -334,6 +336,7 @@ def finish(job: Job, final_round: int) -> dict[str, Any]:
         manifest["files"].sort(key=lambda entry: entry["path"])
     write_card(job, manifest)
     write_snippets(job, manifest)
+    write_report(job.output, manifest)
     write_manifest(job, manifest)
     return manifest
 

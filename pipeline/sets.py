@@ -93,9 +93,9 @@ class Documents:
             if len(pairs) < MAPPED_PAIRS:
                 apart.append(pairs)
                 continue
-            sets = [(self.offsets(task), self.shingles(task)) for task in tasks]
+            ours, theirs = ((self.offsets(task), self.shingles(task)) for task in tasks)
             rows = rows_of(left[pairs]), rows_of(right[pairs])
-            result[pairs] = similarities_of(*sets, *rows, threshold, self._measure)
+            result[pairs] = similarities_of(ours, theirs, *rows, threshold, self._measure)
         if apart:
             pairs = np.concatenate(apart)
             result[pairs] = self._gathered_similarities(left[pairs], right[pairs], threshold)

@@ -25,6 +25,16 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run of the demo recipe, undisturbed."""
+    from corpus import mill
+
+    output = tmp_path_factory.mktemp("demo") / "out"
+    mill(output)
+    return output
+
+
+@pytest.fixture(scope="session")
 def small_data() -> Path:
     """The small real data that ships in the repository."""
     return CHECKOUT / "tests" / "data"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from test_run import demo, manifest  # noqa: F401 (fixture)
+from test_run import manifest
 
 from pipeline.progress import funnel
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-def test_demo_output(demo):  # noqa: F811
+def test_demo_output(demo):
     found = re.search(r"<!-- demo -->\n```\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found and found[1] == funnel(manifest(demo)), "put the new funnel into README.md:\n" + funnel(manifest(demo))
 

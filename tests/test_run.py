@@ -25,14 +25,6 @@ from pipeline.deal import read_part
 from pipeline.errors import RecipeError
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Path:
-    """One run of the demo recipe, undisturbed."""
-    output = tmp_path_factory.mktemp("demo") / "out"
-    mill(output)
-    return output
-
-
 def manifest(output: Path) -> dict:
     return json.loads((output / "manifest.json").read_text())
 
