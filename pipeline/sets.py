@@ -71,6 +71,7 @@ class Documents:
         for index, part in _runs(docs):
             rows = rows_of(docs[part])
             copy_rows(self.shingles(index), self.offsets(index), rows, gathered, frozen(ends[part], np.int64))
+            self._files.looked_at(8 * int(ends[part.stop] - ends[part.start]), len(rows))
         return ends, gathered
 
     def words(self, docs: np.ndarray) -> np.ndarray:
@@ -94,8 +95,12 @@ class Documents:
                 apart.append(pairs)
                 continue
             ours, theirs = ((self.offsets(task), self.shingles(task)) for task in tasks)
-            rows = rows_of(left[pairs]), rows_of(right[pairs])
-            result[pairs] = similarities_of(ours, theirs, *rows, threshold, self._measure)
+            first, second = rows_of(left[pairs]), rows_of(right[pairs])
+            weight = np.cumsum(np.diff(ours[0])[first] + np.diff(theirs[0])[second])
+            for block in _blocks(weight):
+                measured = similarities_of(ours, theirs, first[block], second[block], threshold, self._measure)
+                result[pairs[block]] = measured
+                self._files.looked_at(8 * int(weight[block][-1] - weight[block][0]), 2 * len(first[block]))
         if apart:
             pairs = np.concatenate(apart)
             result[pairs] = self._gathered_similarities(left[pairs], right[pairs], threshold)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,10 @@ from pipeline import storage
 
 DOC_BITS = 32
 """A document's number inside a run: refine task << 32 | row in that task's docs file."""
+
+LET_GO_BYTES = 64 << 20
+AROUND_BYTES = 64 << 10
+"""What Linux maps around a page that is asked for, of what is in its cache."""
 
 
 def stage_path(root: str, stage: str) -> str:
@@ -56,6 +61,8 @@ class Files:
         self._root = root
         self._stack = stack
         self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
+        self._maps: list[mmap.mmap] = []
+        self._looked_at = 0
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
         """A local path of the output (downloaded where the work folder is remote)."""
@@ -80,7 +87,18 @@ class Files:
         path = self.local(manifest, name)
         if os.path.getsize(path) == 0:
             return np.empty(0, dtype=np.uint64)
-        return np.memmap(path, dtype="<u8", mode="r")
+        with open(path, "rb") as file:
+            self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(self._maps[-1], dtype="<u8")
+
+    def looked_at(self, size: int, places: int = 1) -> None:
+        """`size` bytes of mapped uint64 have been read at so many places. Every now and then pages read so far are let go of:
+        they stay in the system's cache, but count as this process's memory no more, wherever that is watched."""
+        self._looked_at += size + places * AROUND_BYTES
+        if self._looked_at > LET_GO_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._looked_at = 0
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

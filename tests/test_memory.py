@@ -12,6 +12,8 @@ import orjson
 import pytest
 from corpus import CHECKOUT
 
+from pipeline.stage_files import LET_GO_BYTES, opened
+
 MEGABYTES = 200
 BOUND_MB = 600
 """What README promises for a worker at the default batch size, everything it has imported counted."""
@@ -20,6 +22,7 @@ SCRIPT = """
 import sys
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
+from pipeline.stage_files import LET_GO_BYTES, opened
 from pipeline.progress import Silent
 from pipeline.run import run
 job, recipe = prepare(sys.argv[1])
@@ -60,3 +63,25 @@ def test_one_shard_of_200_mb_into_one_file(tmp_path):
     kept, peak = map(int, re.search(r"kept (\d+) peak (\d+) MB", done.stdout).groups())
     assert kept == rows
     assert peak < BOUND_MB, done.stdout
+
+
+def test_mapped_files_are_let_go_of(tmp_path):
+    """Shingles are read where they are mapped: what was looked at must not stay in the process's memory."""
+    size = LET_GO_BYTES // 2
+    (tmp_path / "x.u64").write_bytes(bytes(size))
+    manifest = {"task": "t", "stage": "s", "outputs": [{"name": "shingles", "path": "x.u64", "rows": size // 8}]}
+
+    def resident():
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")]
+        return int(line.split()[1]) << 10
+
+    with opened(str(tmp_path)) as files:
+        values = files.uint64(manifest, "shingles")
+        before = resident()
+        assert values.sum() == 0
+        full = resident()
+        files.looked_at(size)
+        assert full - before > size // 2 and resident() > full - size // 4  # not yet
+        files.looked_at(0, 2000)  # scattered over the file: more than was asked for is mapped
+        assert resident() < before + size // 4
+        assert values[-1] == 0
