@@ -72,7 +72,7 @@ def seeds() -> dict[str, list[bytes]]:
         "warc": [_plain(data)[: 3 * SMALL] for data in warcs] + [_warc(pages[i : i + 3]) for i in range(0, 9, 3)],
         "wet": [_wet([record["text"] for record in _records()[i : i + 3]]) for i in (0, 3)],
         "arc": [(dirty / "warc" / "example.arc").read_bytes()],
-        "jsonl": [b"\n".join(records[i : i + 5]) + b"\n" for i in (0, 5, 10)],
+        "jsonl": [*(b"\n".join(records[i : i + 5]) + b"\n" for i in (0, 5, 10)), *_talks()],
         "json": [
             b"[" + b",\n".join(records[:4]) + b"]",
             b'{"version": 1, "data": [\n' + b",\n".join(records[4:8]) + b"]}",
@@ -122,6 +122,21 @@ _TEXTS = [
     "Mail a@example.org, call +1 202 555 0143 or 13800138000; card 4111 1111 1111 1111, 11010519491231002X, 10.0.0.1",
     "schÃ¶n ﬁn\u0301 İ \ufeff\u200b\u202e naïve\r\n\x85\x0b café \U0001f468\u200d\U0001f469\u200d\U0001f467 \ud7a3",
 ]
+
+
+def _talks() -> list[bytes]:
+    """Conversations: with calls and tools as text, and of several layouts."""
+    folder = CHECKOUT / "configs" / "chat"
+    called = json.loads((folder / "sharegpt_glaive.json").read_text(encoding="utf-8"))
+    several = [
+        {"instruction": "Translate.", "input": "chat", "output": "cat", "history": [["a", "b"]], "stars": 5},
+        {"prompt": "a", "chosen": [{"role": "assistant", "content": "b"}], "rejected": "c"},
+        {"messages": [{"role": "user", "content": "a", "weight": 1}, {"role": "assistant", "content": "b"}]},
+        {"conversation": '{"messages":[{"role":"user","content":"a"}],"label":true}', "text": "a"},
+    ]
+    called.sort(key=lambda record: len(json.dumps(record)))
+    files = (called[:5], several)
+    return [b"".join(json.dumps(record).encode() + b"\n" for record in file) for file in files]
 
 
 def _pages() -> list[bytes]:
@@ -368,6 +383,9 @@ def _members_packed(chance: random.Random, data: bytes, pack: str) -> bytes:
 
 # ---- what must hold
 
+TALKS = (b'"conversations":', b'"instruction":', b'"messages":', b'"chosen":')
+"""What tells a file of conversations, which is read in a layout."""
+
 
 @cache
 def steps() -> Any:
@@ -397,13 +415,16 @@ def check(kind: str, data: bytes, folder: Path) -> Counter[str]:
     """
     from reading import account, load, quarantined, rows, skipped
 
+    from pipeline.chat.tables_out import fitting
     from pipeline.errors import InputError
+    from pipeline.readers import Options
     from pipeline.refine import KEPT_STEP, apply
 
     path = folder / f"case.{kind}"
     path.write_bytes(data)
+    options = Options(layout="auto") if any(mark in data for mark in TALKS) else Options()
     try:
-        batches = load(path, format=kind)
+        batches = load(path, format=kind, options=options)
     except InputError as error:
         assert str(error)
         return Counter(refused=1)
@@ -415,13 +436,16 @@ def check(kind: str, data: bytes, folder: Path) -> Counter[str]:
             if name == KEPT_STEP:
                 total["kept"] += len(outcome)
                 assert not any("\ud800" <= c <= "\udfff" for text in outcome["text"].to_pylist() for c in text)
+                if options.layout:
+                    fitting({"name": "sharegpt", "turns": "sharegpt"})(outcome)
             elif not name.startswith("edited:"):
                 total["rejected"] += len(outcome[0])
                 why = [entry for entry in outcome[1].to_pylist() if entry["reason"].startswith("error.")]
                 assert not why, f"{name} raised {why[0]}"
     assert total["read"] == total["kept"] + total["rejected"] + total["quarantined"], total
     if len(data) % 4 == 0:  # rows do not hang on the size of batches
-        assert rows(load(path, format=kind, batch_rows=1)) == rows(batches)
+        alone = rows(load(path, format=kind, options=options, batch_rows=1))
+        assert alone == rows(batches)
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,61 @@ def test_records_of_every_container(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["a"]}), tmp_path / "h.parquet")
     with pytest.raises(InputError, match="it has not the columns of any layout; it has body"):
         load(tmp_path / "h.parquet", options=AUTO)
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+CALL = '{"from": "function_call", "value": "{\\"name\\": \\"f\\", \\"arguments\\": {\\"x\\": ARGUMENT}}"}'
+ODD = {  # a record of the layout that is like no other -> the error of its entry, None where it is read
+    "half a character in the text of a call": (
+        CALL.replace("ARGUMENT", '\\"\\\\ud800\\"'),
+        "'utf-8' codec can't encode",
+    ),
+    "a call 2000 deep": (CALL.replace("ARGUMENT", nested(2000)), "maximum recursion depth"),
+    "a note 500 deep": ('{"from": "human", "value": "a", "more": ' + nested(500) + "}", None),
+    "a note 1010 deep": ('{"from": "human", "value": "a", "more": ' + nested(1010) + "}", "maximum recursion depth"),
+}
+
+
+@pytest.mark.parametrize("about", ODD)
+def test_an_odd_record_costs_itself_only(about: str, tmp_path: Path) -> None:
+    turn, error = ODD[about]
+    good = '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}\n'
+    odd = '{"conversations": [{"from": "human", "value": "q"}, ' + turn + "]}\n"
+    (tmp_path / "x.jsonl").write_text(good + odd + good)
+    for batch_rows in (1, 1000):
+        batches = load(tmp_path / "x.jsonl", options=AUTO, batch_rows=batch_rows)
+        account(batches)
+        assert [row["text"] for row in rows(batches)] == ["a\n\nb", *(["q\n\na"] if error is None else []), "a\n\nb"]
+        assert [entry["record"] for entry in quarantined(batches)] == ([] if error is None else [1])
+        assert all(str(error) in entry["error"] for entry in quarantined(batches))
+
+
+def test_a_note_beside_deep_metadata(tmp_path: Path) -> None:
+    record = '{"instruction": "I", "input": "i", "output": "o", "deep": ' + nested(500) + "}\n"
+    (tmp_path / "x.jsonl").write_text(record)
+    (row,) = rows(load(tmp_path / "x.jsonl", options=AUTO))
+    assert row["metadata"] == f'{{"_layout":{{"alpaca":{{"input":1}}}},"deep":{nested(500)}}}'
+
+
+def test_values_of_parquet_that_json_has_no_word_for(tmp_path: Path) -> None:
+    """Beside a turn they are noted as metadata is; among the arguments of a call they cost their record."""
+    noted = [{"from": "human", "value": "a", "hash": b"\xff", "cost": Decimal("1.5")}]
+    called = [{"from": "function_call", "value": {"name": "f", "arguments": {"x": b"\xff"}}}]
+    pq.write_table(pa.Table.from_pylist([{"conversations": noted}]), tmp_path / "a.parquet")
+    (row,) = rows(load(tmp_path / "a.parquet", options=AUTO))
+    assert json.loads(row["metadata"]) == {"_layout": {"sharegpt": {"turns": {"0": {"cost": "1.5", "hash": "/w=="}}}}}
+    called_as = [
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"x": value}}}]}]}
+        for value in (b"\xff", None)
+    ]
+    for name, records, left in (("b", [{"conversations": called}], 0), ("c", called_as, 1)):
+        pq.write_table(pa.Table.from_pylist(records), tmp_path / f"{name}.parquet")
+        batches = load(tmp_path / f"{name}.parquet", options=AUTO)
+        account(batches)
+        assert "bytes is not JSON serializable" in quarantined(batches)[0]["error"] and len(rows(batches)) == left
 
 
 def test_instances_of_one_record(tmp_path: Path) -> None:

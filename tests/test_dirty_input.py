@@ -73,6 +73,14 @@ def test_deep_nesting_costs_its_own_line(tmp_path: Path) -> None:
     assert len(quarantined(batches)) == 1
 
 
+def test_what_can_be_read_and_not_written_costs_its_own_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"text": "a"}\n{"text": "deep", "v": ' + b"[" * 1010 + b"]" * 1010 + b'}\n{"text": "b"}\n')
+    batches = load(path)
+    assert [row["text"] for row in rows(batches)] == ["a", "b"]
+    assert quarantined(batches)[0]["record"] == 1 and quarantined(batches)[0]["error"].startswith("RecursionError")
+
+
 def test_mended_json(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(

@@ -48,11 +48,13 @@ def dumps(conversation: Conversation) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Compact JSON of a value."""
+    """Compact JSON of a value. Errors: TypeError, ValueError (half a character) or RecursionError where it has none."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # integers over 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except TypeError:  # integers over 64 bits, very deep values
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text.encode()
+        return text
 
 
 def loads(text: str) -> Conversation:

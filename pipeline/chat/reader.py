@@ -76,9 +76,15 @@ class LayoutReader:
             )
         try:
             found, taken = conversations(layout, record)
+            read = [Read(plain_text(each), dumps(each), note) for each, note in found]
         except Misfit as misfit:
             raise Misfit(f"Not{_camel(layout.name)}: {misfit}{self._columns()}{self._hint(layout, present)}") from None
-        read = [Read(plain_text(each), dumps(each), note) for each, note in found]
+        except (
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:  # bytes among the arguments of a call, 1000 lists in one another
+            raise Misfit(f"Not{_camel(layout.name)}: the conversation cannot be written as JSON: {error}") from None
         return read, {columns.get(field, field) for field in taken}
 
     def _columns(self) -> str:

@@ -10,7 +10,6 @@ A note says what the canonical form does not, so that the layout can be written 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -273,13 +272,3 @@ READERS: dict[str, Callable[[Record], list[tuple[Conversation, Note]]]] = {
     "prompt_completion": _prompt_completion,
     "question_answer": _question_answer,
 }
-
-
-def noted(metadata: str | None, layout: str, note: Note) -> str | None:
-    """The metadata of a record with the note for its layout under `_layout`."""
-    if not note:
-        return metadata
-    fields = json.loads(metadata) if metadata else {}
-    before = fields.get("_layout")
-    fields["_layout"] = {**(before if isinstance(before, dict) else {}), layout: note}
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()

@@ -30,9 +30,11 @@ def parsed(text: str, place: str) -> tuple[Any, str | None]:
     """(value, spelling). Errors: Misfit if the text is no JSON."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
+        usual = written(value)
+        usual.encode()  # "\\ud800" is half a character, which no column can hold
     except (ValueError, RecursionError) as error:
         raise Misfit(f"field {place!r} is a text that should be JSON: {error}") from None
-    if written(value) == text:
+    if usual == text:
         return value, None
     for name, options in SPELLINGS.items():
         if json.dumps(value, **options) == text:

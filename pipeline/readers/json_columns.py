@@ -150,7 +150,7 @@ def _batch(
 
 
 def _rests(found: Found, lines: np.ndarray, column: int) -> tuple[pa.Array, np.ndarray]:
-    """The metadata of these lines, and which of them have a rest that is no JSON."""
+    """The metadata of these lines, and which of them have a rest that is no JSON, or too deep to be written."""
     values: list[str | None] = [None] * len(lines)
     refused = np.zeros(len(lines), bool)
     there, ends = found.there[column], found.ends[column].tolist()
@@ -159,11 +159,10 @@ def _rests(found: Found, lines: np.ndarray, column: int) -> tuple[pa.Array, np.n
         line = int(lines[at])
         try:
             fields = orjson.loads(view[ends[line - 1] if line else 0 : ends[line]])
-        except orjson.JSONDecodeError:
+            kept = {name: value for name, value in fields.items() if value is not None}
+            values[at] = metadata(kept) if kept else None
+        except (orjson.JSONDecodeError, RecursionError):
             refused[at] = True
-            continue
-        kept = {name: value for name, value in fields.items() if value is not None}
-        values[at] = metadata(kept) if kept else None
     return pa.array(values, pa.large_string()), refused
 
 

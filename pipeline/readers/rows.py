@@ -25,7 +25,7 @@ import pyarrow as pa
 from filters.step import DOCUMENT
 from pipeline.chat.canonical import Misfit
 from pipeline.chat.reader import LayoutReader
-from pipeline.chat.reading import noted
+from pipeline.chat.reading import Note
 from pipeline.readers.streams import TailError, name_of
 
 DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
@@ -115,17 +115,20 @@ class Rows:
         text = record.get(c.text)
         html = _page(record.get(c.html)) if c.html else None
         if html is None and type(text) is not str:
-            self.quarantine(
-                self._no_text(record), str(record).encode("utf-8", "replace") if raw is None else raw, offset
-            )
+            self.quarantine(self._no_text(record), _shown(record) if raw is None else raw, offset)
             return
         rest = {k: v for k, v in record.items() if k not in self._used and v is not None}
+        try:
+            about, kept = self._about(record), metadata(rest) if rest else None
+        except RecursionError as error:  # lists in lists that json could read and cannot write
+            self.quarantine(describe(error), _shown(record) if raw is None else raw, offset)
+            return
         self.append(
             text=text if type(text) is str else None,
             html=html,
             content_type=_page_type(record.get(c.html)) if html is not None and c.html else None,
-            metadata=metadata(rest) if rest else None,
-            **self._about(record),
+            metadata=kept,
+            **about,
         )
 
     def _about(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -145,19 +148,22 @@ class Rows:
         """One record of a layout: a row for each of its conversations, or quarantined if it does not fit."""
         try:
             found, taken = chat.read(record)
+            c = self.columns
+            taken |= {name for name in (c.id, c.source, c.url, c.date, c.lang) if name is not None}
+            rest = {k: v for k, v in record.items() if k not in taken and v is not None}
+            about, kept = self._about(record), metadata(rest) if rest else None
+            notes = [noted(kept, chat.layout.name, each.note) if chat.layout else kept for each in found]
         except Misfit as misfit:
-            self.quarantine(str(misfit), str(record).encode("utf-8", "replace") if raw is None else raw, offset)
+            self.quarantine(str(misfit), _shown(record) if raw is None else raw, offset)
             return
-        c = self.columns
-        taken |= {name for name in (c.id, c.source, c.url, c.date, c.lang) if name is not None}
-        rest = {k: v for k, v in record.items() if k not in taken and v is not None}
-        about, kept = self._about(record), metadata(rest) if rest else None
-        for number, each in enumerate(found):
+        except (TypeError, ValueError, RecursionError) as error:  # what is in it cannot be written as JSON
+            self.quarantine(describe(error), _shown(record) if raw is None else raw, offset)
+            return
+        for number, (each, note) in enumerate(zip(found, notes, strict=True)):
             if number and about["id"]:
                 each_about = {**about, "id": f"{about['id']}#{number + 1}"}
             else:
                 each_about = about
-            note = noted(kept, chat.layout.name, each.note) if chat.layout else kept
             self.append(text=each.text, conversation=each.conversation, metadata=note, **each_about)
             self.record -= number + 1 < len(found)  # conversations of one record have its number
 
@@ -277,6 +283,14 @@ def sample(raw: bytes) -> str:
     return "".join(c if c.isprintable() else "·" for c in head)
 
 
+def _shown(record: dict[str, Any]) -> bytes:
+    """A record that is no text of a file, for the quarantine's sample."""
+    try:
+        return str(record).encode("utf-8", "replace")
+    except RecursionError:
+        return str(list(record)).encode("utf-8", "replace")
+
+
 def made_id(source: str, text: str | None, html: bytes | None) -> str:
     """The id of a record that has none: 128 bits (32 hex digits) of BLAKE2b over source, NUL, content."""
     content = html if html is not None else (text or "").encode("utf-8", "surrogatepass")
@@ -335,6 +349,16 @@ def metadata(rest: dict[str, Any]) -> str | None:
         if not (inner.keys() & others.keys()):
             rest = {**inner, **others}
     return dump(rest) if rest else None
+
+
+def noted(kept: str | None, layout: str, note: Note) -> str | None:
+    """The metadata of a record with the note for its layout under `_layout`."""
+    if not note:
+        return kept
+    fields = json.loads(kept) if kept else {}
+    before = fields.get("_layout")
+    fields["_layout"] = {**(before if isinstance(before, dict) else {}), layout: note}
+    return dump(fields)
 
 
 def dump(value: Any) -> str:
