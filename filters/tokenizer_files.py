@@ -95,8 +95,8 @@ class Tokenizer:
     def encode(self, texts: list[str]) -> Tokens:
         """The texts' own tokens. Errors: ValueError if the library gives up on a text."""
         arrays: list[np.ndarray] = []
-        for batch in _batches(texts):
-            with _calm():
+        for batch in batches(texts):
+            with calm():
                 arrays += [np.asarray(ids, np.uint32) for ids in self.library.ids(batch)]
         sizes = np.fromiter((len(ids) for ids in arrays), np.int64, len(arrays))
         return Tokens(np.concatenate(arrays) if arrays else np.empty(0, np.uint32), np.cumsum(sizes))
@@ -104,8 +104,8 @@ class Tokenizer:
     def count(self, texts: list[str]) -> np.ndarray:
         """Tokens of each text, int64. Errors: as `encode`."""
         found: list[int] = []
-        for batch in _batches(texts):
-            with _calm():
+        for batch in batches(texts):
+            with calm():
                 found += self.library.counts(batch)
         return np.array(found, np.int64)
 
@@ -182,7 +182,7 @@ def _version(library: str, path: str) -> str:
         raise ValueError(f"{path} needs the library {library}, which is not installed: pip install {library}") from None
 
 
-def _batches(texts: list[str]) -> Iterator[list[str]]:
+def batches(texts: list[str]) -> Iterator[list[str]]:
     """Neighbouring texts, at most BATCH_CHARS characters together where one alone is not longer."""
     start = size = 0
     for at, text in enumerate(texts):
@@ -195,7 +195,7 @@ def _batches(texts: list[str]) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """A panic in a Rust library is no `Exception` of Python; as one it costs only the text that it happened in."""
     try:
         yield

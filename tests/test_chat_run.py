@@ -16,11 +16,11 @@ from chats import CHATS, call, turns
 from corpus import CHECKOUT, sums
 
 from filters.chat.spans import reply_spans
-from filters.chat.template import load_template
+from filters.chat.template import ChatTemplate, load_template
 from filters.tokenizer_files import describe, open_tokenizer
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RunError
 from pipeline.explain import explain
 from pipeline.job import prepare
 from pipeline.progress import Silent
@@ -218,7 +218,7 @@ def test_one_more_exchange_would_not_have_fitted(tmp_path):
     from filters.texts import Texts
 
     described = describe(open_tokenizer(str(TOKENIZER)), None, None)
-    use({"template": load_template(str(TEMPLATE)).described(), "train_on": "replies"}, described)
+    use({"template": load_template(str(TEMPLATE)).described(), "train_on": "replies", "masks": False}, described)
     try:
         import pyarrow as pa
 
@@ -240,6 +240,20 @@ def test_one_more_exchange_would_not_have_fitted(tmp_path):
                     assert after["messages"] == [*head, *chain(*exchanges[: max(fits)])]
     finally:
         use(None, None)
+
+
+def test_a_long_conversation_is_rendered_a_few_times(monkeypatch):
+    from filters.chat.length import _cut
+    from filters.chat.tokens import Chat
+
+    counted: list[int] = []
+    monkeypatch.setattr(Chat, "count", lambda self, chats: counted.append(0) or [len(chats[0]["messages"])])
+    long = {"messages": turns(*["x"] * 512)}
+    for limit in (2, 3, 100, 510):
+        counted.clear()
+        assert _cut(Chat(None), long, limit)["messages"] == long["messages"][: limit // 2 * 2]
+        assert len(counted) <= 8
+    assert _cut(Chat(None), long, 1) is None
 
 
 def test_bounds_are_fitted_to_conversations(tmp_path):
@@ -378,3 +392,23 @@ def test_a_conversation_that_the_template_refuses_costs_itself_only(tmp_path):
     out = "output: {path: out, format: jsonl.gz}\n"
     mill(tmp_path / "run", page + "steps:\n  - keep: {chat_tokens: {min: 1}}\n" + out)
     assert rejected(tmp_path / "run") == {"c1": "error.TemplateError"}
+
+
+HIDDEN = "{% for m in messages %}{% if messages|length < 3 %}{{ m.content }};{% else %}{{ messages|length }}{% endif %}{% endfor %}"
+
+
+def test_replies_that_cannot_be_told_cost_themselves_only(tmp_path):
+    """Where masks are written the rule that the letter speaks of takes them out; texts are counted without looking."""
+    (tmp_path / "t.jinja").write_text(HIDDEN)
+    chats = [CHATS["one turn"], {"messages": turns("a", "bb", "c", "d")}]
+    page = written(tmp_path, chats) + HEAD.replace(str(TEMPLATE), str(tmp_path / "t.jinja"))
+    out, rule = "output: {path: out, format: FORMAT}\n", "steps:\n  - keep: {chat_tokens: {min: 1}}\n"
+    with pytest.raises(RunError, match=r"conversation c1 cannot be rendered: .*message 2 cannot be told.*min: 1"):
+        mill(tmp_path / "stops", page + out.replace("FORMAT", "parquet-tokens"))
+    manifest = mill(tmp_path / "tokens", page + rule + out.replace("FORMAT", "parquet-tokens"))
+    assert rejected(tmp_path / "tokens") == {"c1": "error.TemplateError"}
+    assert manifest["account"] == {"read": 2, "kept": 1, "rejected": 1, "quarantined": 0}
+    manifest = mill(tmp_path / "texts", page + rule + out.replace("FORMAT", "jsonl.gz"))
+    library, template = tokenizers.Tokenizer.from_file(str(TOKENIZER)), ChatTemplate({"default": HIDDEN})
+    tokens = sum(len(library.encode(template.render(each)).ids) for each in chats)
+    assert manifest["account"]["kept"] == 2 and manifest["tokens"]["splits"]["train"]["tokens"] == tokens

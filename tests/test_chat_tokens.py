@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import tokenizers
-from chats import CHATS, DATE, SPECIAL, TEMPLATES, turns
+from chats import CHATS, DATE, SPECIAL, TEMPLATES, call, turns
 from corpus import CHECKOUT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,6 +140,46 @@ def test_the_mask_holds_the_replies_and_nothing_else(tokenizer):
     assert decode(last.ids[last.mask.astype(bool)], skip_special_tokens=False) == 'Yes: "x"<|im_end|>\n'
 
 
+class PanicException(BaseException):
+    """As Rust's panics reach Python."""
+
+
+def test_texts_go_to_the_library_some_at_a_time_and_a_panic_is_an_error(tokenizer, monkeypatch):
+    made, several = chat("chatml", tokenizer), list(CHATS.values()) * 3
+    whole, counts = made.encode(several), made.count(several)
+    library, sizes = made._library(), []
+
+    class Watched:
+        def encode_batch(self, texts, **options):
+            sizes.append(sum(map(len, texts)) if len(texts) > 1 else 0)
+            return library.encode_batch(texts, **options)
+
+        encode_batch_fast = encode_batch
+
+    monkeypatch.setattr("filters.tokenizer_files.BATCH_CHARS", 400)
+    monkeypatch.setattr(Chat, "_library", lambda self: Watched())
+    again = made.encode(several)
+    assert all(
+        np.array_equal(a, b) for a, b in zip((again.ids, again.mask, again.ends), (whole.ids, whole.mask, whole.ends))
+    )
+    assert made.count(several).tolist() == counts.tolist() and len(sizes) > 6 and max(sizes) <= 400
+
+    def panic(*_, **__):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(Watched, "encode_batch", panic)
+    monkeypatch.setattr(Watched, "encode_batch_fast", panic)
+    for work in (made.encode, made.count):
+        with pytest.raises(ValueError, match="the tokenizer gave up on a text: index out of bounds"):
+            work(several[:1])
+
+
+def test_half_a_character_in_the_arguments_of_a_call_is_refused(tokenizer):
+    broken = {"messages": [*turns("a"), call("f", '{"x": "\\ud800"}')]}
+    with pytest.raises(TemplateError, match="can't encode character"):
+        chat("chatml", tokenizer).count([broken])
+
+
 said = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1\ufdd2"), min_size=1, max_size=12
 )
@@ -172,8 +212,9 @@ def test_a_token_is_trained_if_any_of_its_characters_is(tokens, spans):
 
 
 def test_a_chat_travels_as_json_and_other_tokenizers_are_refused(tokenizer, tmp_path):
-    described = json.loads(json.dumps({"template": template("gemma").described(), "train_on": "last_reply"}))
-    assert chat_of(described, None) == Chat(template("gemma"), last=True)
+    options = {"template": template("gemma").described(), "train_on": "last_reply", "masks": True}
+    described = json.loads(json.dumps(options))
+    assert chat_of(described, None) == Chat(template("gemma"), last=True, masks=True)
     check_tokenizer(describe(open_tokenizer(tokenizer), None, None))
     with pytest.raises(
         ValueError, match=r"tokens\.model is a sentencepiece file; with chat: give the model's tokenizer\.json"

@@ -11,6 +11,7 @@ first exchange stay; preference pairs stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,13 @@ NEEDS_CHAT = ("chat_tokens", "cut_turns", "render_chat")
 @signal(family="tokens", source="the recipe's chat template and tokenizer")
 def chat_tokens(texts: Texts) -> np.ndarray:
     """Tokens of the conversation as the chat template renders it (chat: {template: PATH}, tokens: {tokenizer: PATH})."""
-    chat = current("chat_tokens")
+    return _sizes(texts, current("chat_tokens").measure)
+
+
+def _sizes(texts: Texts, count: Callable[[list[Conversation]], np.ndarray]) -> np.ndarray:
     known = [(row, each) for row, each in enumerate(texts.once(chats)) if each is not None]
     counts = np.full(len(texts), np.nan)
-    counts[[row for row, _ in known]] = chat.count([each for _, each in known]) if known else 0
+    counts[[row for row, _ in known]] = count([each for _, each in known]) if known else 0
     return counts
 
 
@@ -50,24 +54,27 @@ def cut_turns(texts: Texts, *, max_tokens: int = 4096) -> list[Conversation | No
     chat = current("cut_turns")
     if max_tokens < 1:
         raise ValueError(f"max_tokens is {max_tokens}; expected 1 or more")
-    sizes = chat_tokens(texts)
     return [
         _cut(chat, each, max_tokens) if each is not None and size > max_tokens else None
-        for each, size in zip(texts.once(chats), sizes.tolist(), strict=True)
+        for each, size in zip(texts.once(chats), _sizes(texts, chat.count).tolist(), strict=True)
     ]
 
 
 def _cut(chat: Chat, conversation: Conversation, max_tokens: int) -> Conversation | None:
-    """The conversation with as many exchanges as fit; None where no cut makes it fit."""
+    """The conversation with as many exchanges as fit, so that one more would not; None where no cut helps."""
     if conversation.get("chosen"):
         return None  # the chosen reply answers the last message
     head, exchanges = split(conversation["messages"])
-    for left in range(len(exchanges) - 1, 0, -1):
+
+    def beginning(left: int) -> Conversation:
         taken = [message for each in exchanges[:left] for message in each]
-        shorter = {**conversation, "messages": [*head, *taken]}
-        if chat.count([shorter])[0] <= max_tokens:
-            return shorter
-    return None
+        return {**conversation, "messages": [*head, *taken]}
+
+    fitting, more = 0, len(exchanges)  # all of them are too many
+    while more - fitting > 1:  # halved: to render every beginning takes time by the square of their number
+        middle = (fitting + more) // 2
+        fitting, more = (middle, more) if chat.count([beginning(middle)])[0] <= max_tokens else (fitting, middle)
+    return beginning(fitting) if fitting else None
 
 
 def split(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:

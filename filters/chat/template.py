@@ -82,13 +82,16 @@ class ChatTemplate:
         import jinja2
 
         try:
-            return compiled(self._source(conversation), self.date, mark).render(
+            text: str = compiled(self._source(conversation), self.date, mark).render(
                 messages=[_message(one) for one in messages_of(conversation)],
                 tools=conversation.get("tools") or None,
                 documents=None,
                 add_generation_prompt=prompt,
                 **{**self.special, **self.variables},
             )
+            if not text.isascii():
+                text.encode()  # arguments of a call can hold half a character ("\\ud800"), which is no text
+            return text
         except (
             jinja2.TemplateError,
             TypeError,

@@ -3,7 +3,7 @@
     encode(conversations)   ->   Encoded(ids=[1, 84, 9, ...], mask=[0, 0, 1, ...], ends=[41, 97])
 
 Marks that the template writes (`<|im_start|>`) are the tokenizer's special tokens, as in transformers' own
-`apply_chat_template`; so are they where a user typed them: the signal chat_control_tokens finds such conversations. No
+`apply_chat_template`; so are they where a user typed them: the signal control_token_count finds such conversations. No
 token is added besides. A token belongs to a reply if any of its characters does.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 
 from filters.chat.spans import Span, reply_spans
 from filters.chat.template import ChatTemplate
-from filters.tokenizer_files import opened
+from filters.tokenizer_files import batches, calm, opened
 
 TRAIN_ON = ("replies", "last_reply")
 NEEDS = "chat: {template: tokenizer_config.json}"
@@ -38,11 +38,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Chat:
-    """A run's `chat:`: its template, which replies are trained on, and its tokenizer's file where it has one."""
+    """A run's `chat:`: its template, which replies are trained on, its tokenizer's file where it has one, and whether the
+    run writes what is trained on."""
 
     template: ChatTemplate
     last: bool = False
     tokenizer: dict[str, Any] | None = None
+    masks: bool = False
 
     def render(self, conversation: dict[str, Any]) -> str:
         """The text of the chat template."""
@@ -50,22 +52,36 @@ class Chat:
 
     def count(self, conversations: Sequence[dict[str, Any]]) -> np.ndarray:
         """Tokens of each rendered conversation, int64. Errors: ValueError."""
-        texts = [self.render(each) for each in conversations]
-        return np.array(
-            [len(found) for found in self._library().encode_batch_fast(texts, add_special_tokens=False)], int
-        )
+        return self._counts([self.render(each) for each in conversations])
+
+    def measure(self, conversations: Sequence[dict[str, Any]]) -> np.ndarray:
+        """As `count`; where the run writes masks, an error also where a reply cannot be told, as `encode` has it."""
+        if not self.masks:
+            return self.count(conversations)
+        return self._counts([reply_spans(self.template, each, self.last)[0] for each in conversations])
 
     def encode(self, conversations: Sequence[dict[str, Any]]) -> Encoded:
         """Ids and mask. Errors: ValueError."""
         rendered = [reply_spans(self.template, each, self.last) for each in conversations]
-        found = self._library().encode_batch([text for text, _ in rendered], add_special_tokens=False)
-        ids = [np.array(each.ids, np.uint32) for each in found]
-        masks = [mask_of(np.array(each.offsets, np.int64), spans) for each, (_, spans) in zip(found, rendered)]
-        return Encoded(
-            np.concatenate([np.empty(0, np.uint32), *ids]),
-            np.concatenate([np.empty(0, np.uint8), *masks]),
-            np.cumsum([len(each) for each in ids], dtype=np.int64),
-        )
+        spans = iter([spans for _, spans in rendered])
+        ids, masks = [np.empty(0, np.uint32)], [np.empty(0, np.uint8)]
+        for found in self._encoded([text for text, _ in rendered], fast=False):
+            ids += [np.array(each.ids, np.uint32) for each in found]
+            masks += [mask_of(np.array(each.offsets, np.int64), next(spans)) for each in found]
+        ends = np.cumsum([len(each) for each in ids[1:]], dtype=np.int64)
+        return Encoded(np.concatenate(ids), np.concatenate(masks), ends)
+
+    def _counts(self, texts: list[str]) -> np.ndarray:
+        return np.array([len(each) for found in self._encoded(texts, fast=True) for each in found], np.int64)
+
+    def _encoded(self, texts: list[str], fast: bool) -> Iterator[list[Any]]:
+        """The library's answers, some texts at a time. `fast`: without offsets."""
+        library = self._library()
+        encode = library.encode_batch_fast if fast else library.encode_batch
+        for some in batches(texts):
+            with calm():
+                found = encode(some, add_special_tokens=False)
+            yield found
 
     def _library(self) -> Any:
         if self.tokenizer is None:
@@ -118,8 +134,9 @@ def use(described: dict[str, Any] | None, tokenizer: dict[str, Any] | None) -> N
 
 
 def chat_of(described: dict[str, Any], tokenizer: dict[str, Any] | None) -> Chat:
-    """{"template": ChatTemplate as JSON, "train_on": "replies"} and a tokenizer's description as one."""
-    return Chat(ChatTemplate(**described["template"]), described["train_on"] == "last_reply", tokenizer)
+    """{"template": ChatTemplate as JSON, "train_on": "replies", "masks": False} and a tokenizer's description as one."""
+    template, last = ChatTemplate(**described["template"]), described["train_on"] == "last_reply"
+    return Chat(template, last, tokenizer, described["masks"])
 
 
 def current(name: str) -> Chat:

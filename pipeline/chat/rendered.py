@@ -1,7 +1,7 @@
 """`chat:` of a recipe: checked, with the template's file read, as plain data; and conversations that steps have changed.
 
 In:  chat: {template: model/tokenizer_config.json, train_on: last_reply}
-Out: {"template": {"templates": {"default": "{% for ..."}, "special": {"eos_token": ...}, ...}, "train_on": "last_reply"}
+Out: {"template": {"templates": {"default": "{% for ..."}, "special": {"eos_token": ...}, ...}, "train_on": "last_reply", "masks": True}
 
 The template itself travels with a job, so workers need no file and a changed template is another run.
 """
@@ -26,6 +26,7 @@ from pipeline.recipe import Recipe
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
 from pipeline.steps import Steps, measures
+from pipeline.tokenized import FORMATS
 
 
 def chat_options(recipe: Recipe, source: Source, tokens: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -46,7 +47,8 @@ def chat_options(recipe: Recipe, source: Source, tokens: dict[str, Any] | None) 
             check_tokenizer(tokens["tokenizer"])
         except ValueError as error:
             raise _error(source, ("tokens", "tokenizer"), str(error)) from None
-    return {"template": made.described(), "train_on": given.train_on}
+    masks = recipe.output.format in FORMATS
+    return {"template": made.described(), "train_on": given.train_on, "masks": masks}
 
 
 def asked_of_chat(asked: set[str], recipe: Recipe, source: Source) -> bool:

@@ -25,7 +25,16 @@ from pipeline.tables import ZSTD_LEVEL
 from pipeline.tokenized import DOCUMENTS, FORMATS
 from pipeline.tokenized.formats import WRITERS
 from pipeline.tokenized.sequences import Sequences
-from pipeline.tokenized.trained import Trained, joined, of_conversations, of_texts, sequences_of, woven, write_mask
+from pipeline.tokenized.trained import (
+    Trained,
+    count_conversations,
+    joined,
+    of_conversations,
+    of_texts,
+    sequences_of,
+    woven,
+    write_mask,
+)
 
 ROWS = 1000
 RUNS = pa.list_(pa.struct([("start", pa.int64()), ("length", pa.int64())]))
@@ -72,9 +81,10 @@ def count_tokens(tokens: dict[str, Any], table: pa.Table) -> int:
     """Tokens of documents that are written as texts; of conversations as the chat template renders them."""
     chats = _chat_rows(tokens, table)
     if len(chats):
-        found = trained(tokens, table.take(pa.array(chats)))
+        some = table.take(pa.array(chats))
+        found = count_conversations(tokens, some["id"], some["conversation"].to_pylist())
         table = table.take(pa.array(np.setdiff1d(np.arange(len(table)), chats)))
-        return int(found.own.sum()) + count_tokens({**tokens, "chat": None}, table)
+        return found + count_tokens({**tokens, "chat": None}, table)
     return sum(int(tokenizer_of(tokens).count(texts).sum()) for texts in _texts(table))
 
 

@@ -9,6 +9,7 @@ so that both stay aligned whatever the packing; padding is never trained on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,14 +47,22 @@ def of_texts(tokens: Tokens, options: dict[str, Any]) -> Trained:
 
 def of_conversations(options: dict[str, Any], ids: pa.ChunkedArray, conversations: list[str]) -> Trained:
     """Conversations, JSON, by the run's template. Errors: RunError naming the first document that it does not take."""
-    chat = chat_in(options)
-    parsed = [loads(each) for each in conversations]
-    try:
-        found = chat.encode(parsed)
-    except ValueError as error:
-        raise RunError(_refused(chat, ids, parsed, error)) from None
+    found = _taken(chat_in(options).encode, ids, conversations)
     tokens = Tokens(found.ids, found.ends)
     return Trained(tokens, tokens.counts, found.mask)
+
+
+def count_conversations(options: dict[str, Any], ids: pa.ChunkedArray, conversations: list[str]) -> int:
+    """Their tokens together, as the template renders them. Errors: as `of_conversations`."""
+    return int(_taken(chat_in(options).count, ids, conversations).sum())
+
+
+def _taken(work: Callable[[list[Any]], Any], ids: pa.ChunkedArray, conversations: list[str]) -> Any:
+    parsed = [loads(each) for each in conversations]
+    try:
+        return work(parsed)
+    except ValueError as error:
+        raise RunError(_refused(work, ids, parsed, error)) from None
 
 
 def chat_in(options: dict[str, Any]) -> Chat:
@@ -61,14 +70,14 @@ def chat_in(options: dict[str, Any]) -> Chat:
     return chat_of(options["chat"], options["tokenizer"])
 
 
-def _refused(chat: Chat, ids: pa.ChunkedArray, parsed: list[Any], error: ValueError) -> str:
+def _refused(work: Callable[[list[Any]], Any], ids: pa.ChunkedArray, parsed: list[Any], error: ValueError) -> str:
     for row, each in enumerate(parsed):
         try:
-            chat.encode([each])
+            work([each])
         except ValueError as alone:
             return (
                 f"the conversation {ids[row].as_py()} cannot be rendered: {alone}. A rule on chat_tokens as the last step, such as "
-                "'- keep: {chat_tokens: {min: 1}}', rejects conversations that the template refuses, with the reason."
+                "'- keep: {chat_tokens: {min: 1}}', rejects such conversations, with the reason."
             )
     return str(error)
 
