@@ -3,7 +3,7 @@
     text           what the column `text` has: the contents of all turns
     prompt         what users say
     reply          what assistants say, tool calls included; of a preference pair the chosen reply
-    conversation   all turns with their roles and tool calls
+    conversation   all turns with their roles, thoughts and tool calls
 
 A row that is no conversation, or that lacks the part, has none: as an exact key it equals nothing; near-dedup compares its
 whole text instead.
@@ -39,7 +39,7 @@ def compared_texts(table: pa.Table, by: str) -> Column:
 def _part(conversation: dict[str, Any], part: str) -> str | None:
     turns = [*conversation["messages"], *(conversation.get("chosen") or [])]
     if part == "conversation":
-        said = [f"{turn['role']}: {_said(turn)}" for turn in turns]
+        said = [f"{turn['role']}: {turn.get('reasoning_content') or ''}{_said(turn)}" for turn in turns]
     else:
         said = [_said(turn) for turn in turns if turn["role"] == _ROLE[part]]
     return "\n\n".join(said).strip() or None

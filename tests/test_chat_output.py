@@ -149,21 +149,31 @@ TALKS: dict[str, dict[str, Any]] = {
     "says and calls": {"messages": [USER, {**CALLED, "content": "now"}]},
     "tools": {"messages": [USER, REPLY], "tools": [{"type": "function", "function": {"name": "f"}}]},
     "question": {"messages": [USER]},
+    "thinks": {"messages": [USER, {**REPLY, "reasoning_content": "hm"}]},
     "pair": {"messages": [USER], "chosen": [REPLY], "rejected": [REPLY]},
     "label": {"messages": [USER, REPLY], "label": False},
 }
 BOTH = {"pair": "pair", "label": "label"}
+THINKS = {"thinks": "reasoning"}
 ONE = {"two": "turns", "system": "turns", "call": "turns", "says and calls": "turns", "question": "turns"}
 OTHERS = [name for name in TALKS if name not in BOTH]
 REASONS = {
     ("messages", "messages"): BOTH,
-    ("sharegpt", "sharegpt"): {**BOTH, "says and calls": "call"},
-    ("alpaca", "text"): {**BOTH, "call": "turns", "says and calls": "call", "tools": "tools", "question": "turns"},
+    ("sharegpt", "sharegpt"): {**BOTH, **THINKS, "says and calls": "call"},
+    ("alpaca", "text"): {
+        **BOTH,
+        **THINKS,
+        "call": "turns",
+        "says and calls": "call",
+        "tools": "tools",
+        "question": "turns",
+    },
     ("prompt_completion", "messages"): {**BOTH, "question": "turns"},
-    ("prompt_completion", "text"): {**BOTH, **ONE, "tools": "tools"},
-    ("question_answer", "text"): {**BOTH, **ONE, "tools": "tools"},
+    ("prompt_completion", "text"): {**BOTH, **THINKS, **ONE, "tools": "tools"},
+    ("question_answer", "text"): {**BOTH, **THINKS, **ONE, "tools": "tools"},
     ("preference", "messages"): {**dict.fromkeys(OTHERS, "no_pair"), "label": "label"},
     ("kto", "messages"): {**dict.fromkeys(OTHERS, "no_label"), "pair": "pair"},
+    ("kto", "sharegpt"): {**dict.fromkeys(OTHERS, "no_label"), "pair": "pair", **THINKS},
     ("text", "text"): {},
 }
 
@@ -257,6 +267,18 @@ def test_columns_are_those_that_the_corpus_needs(tmp_path: Path) -> None:
         "system",
         "turn.name",
     ]
+
+
+def test_thoughts_are_written_and_tell_conversations_apart(tmp_path: Path) -> None:
+    talks = [[USER, {**REPLY, **more}] for more in ({}, {"reasoning_content": "hm"}, {"thinking": "oh"}, {})]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
+    inputs, steps = f"[{{paths: {tmp_path}/in.jsonl, layout: auto}}]", "[{dedup: {exact: {by: conversation}}}]"
+    outcome = mill(tmp_path, f"{{path: {tmp_path}/out, format: parquet, layout: messages}}", inputs, steps)
+    assert outcome.manifest["account"]["kept"] == 3
+    written = pq.read_table(tmp_path / "out" / "train")["messages"].to_pylist()
+    assert {talk[1]["reasoning_content"] for talk in written} == {None, "hm", "oh"}
+    outcome = mill(tmp_path, f"{{path: {tmp_path}/gpt, format: jsonl, layout: sharegpt}}", inputs, steps)
+    assert outcome.manifest["rejected"]["98.layout"] == {"layout.reasoning": 2}
 
 
 def test_what_does_not_fit_is_in_the_ledger(tmp_path: Path) -> None:

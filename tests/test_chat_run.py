@@ -188,6 +188,22 @@ def test_the_last_reply_alone(tmp_path):
     assert library.decode(learned, skip_special_tokens=False) == 'Yes: "x"<|im_end|>\n'
 
 
+def test_thoughts_are_rendered_and_trained_on(tmp_path):
+    (tmp_path / "t.jinja").write_text(
+        "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\nA:\n{% else %}"
+        "<think>{{ m.reasoning_content }}</think>{{ m.content }}\n{% endif %}{% endfor %}"
+    )
+    page = written(
+        tmp_path, [{"messages": [*turns("1+1?"), {"role": "assistant", "content": "2", "reasoning": "easy"}]}]
+    )
+    head = HEAD.replace(str(TEMPLATE), str(tmp_path / "t.jinja"))
+    mill(tmp_path / "run", page + head + "output: {path: out, format: parquet-tokens}\n")
+    (row,) = pq.read_table(tmp_path / "run" / "out" / "train").to_pylist()
+    learned = [token for token in row["labels"] if token != -100]
+    library = tokenizers.Tokenizer.from_file(str(TOKENIZER))
+    assert library.decode(learned, skip_special_tokens=False) == "<think>easy</think>2\n"
+
+
 # -- edits -----------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
     {"messages": [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A mill."}]}
 
-    messages   turns: role (system, user, assistant, tool), content (text), and where it applies name, tool_calls, tool_call_id
+    messages   turns: role (system, user, assistant, tool), content (text), and where it applies reasoning_content (thoughts before
+               the reply), name, tool_calls, tool_call_id
     tools      functions that the model may call, as JSON schemas: {"type": "function", "function": {...}}
     chosen     of a preference pair: the reply that was preferred, as turns behind messages
     rejected   and the other one
@@ -10,7 +11,7 @@
 
 It travels as compact JSON in the column `conversation`, keys in the order above; the column `text` holds the contents of its
 turns (of a pair: of messages and chosen) with a blank line between, so that every step that looks at text works as it is. Tool
-calls, tools, rejected replies and labels are not in the text.
+calls, tools, thoughts, rejected replies and labels are not in the text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ KEYS = ("messages", "tools", "chosen", "rejected", "label")
 PARTS = ("messages", "chosen", "rejected")
 """The keys that hold turns."""
 
-TURN_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
+TURN_KEYS = ("role", "content", "reasoning_content", "name", "tool_calls", "tool_call_id")
 GAP = "\n\n"
 
 Conversation = dict[str, Any]
@@ -48,12 +49,12 @@ def dumps(conversation: Conversation) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Compact JSON of a value. Errors: TypeError, ValueError (half a character) or RecursionError where it has none."""
+    """Compact JSON of a value. Errors: TypeError, ValueError or RecursionError where it has none."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # integers over 64 bits, very deep values
+    except TypeError:  # integers over 64 bits
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        text.encode()
+        orjson.dumps(orjson.loads(text))  # half a character, or too deep for who reads it later
         return text
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.chat.canonical import GAP, Conversation, Misfit, Turn, loads
+from pipeline.chat.canonical import GAP, PARTS, Conversation, Misfit, Turn, loads
 from pipeline.chat.layouts import PROMPTS, Layout
-from pipeline.chat.turns_in import kind, tools_in, turn_in, turns_in
+from pipeline.chat.turns_in import Extra, kind, tools_in, turn_in, turns_in
 
 Note = dict[str, Any]
 Record = dict[str, Any]
@@ -88,6 +88,20 @@ def _with_tools(record: Record, found: Conversation, note: Note) -> Conversation
     return found
 
 
+def _note_turns(note: Note, extras: dict[str, Extra], first: int = 0, part: str = "turns") -> None:
+    """Notes of turns by their numbers in the conversation's part, the first of them being turn `first` of it."""
+    if extras:
+        note.setdefault(part, {}).update({str(int(number) + first): extra for number, extra in extras.items()})
+
+
+def _label(value: Any, place: str) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):  # CSV has no truth values
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise Misfit(f"field {place!r} is {kind(value)}, expected true or false")
+    return value
+
+
 # -- the layouts -----------------------------------------------------------------------------------
 
 
@@ -130,22 +144,30 @@ def _asked(record: Record, note: Note, fields: tuple[str, ...] = PROMPTS) -> lis
     if field == "instruction":
         turns = [*_history(record), _user(_question(record, note))]
     elif field == "prompt":
-        turns = _side(record, "prompt", "user")
+        turns, extras = _side(record, "prompt", "user")
+        _note_turns(note, extras)
     else:
         turns, extras = turns_in(record[field], field)
-        if extras:
-            note["turns"] = extras
+        _note_turns(note, extras)
     return _with_system(record, turns, note)
 
 
-def _side(record: Record, field: str, role: str) -> list[Turn]:
-    """A field that is a text, a turn, or a list of turns."""
+def _side(record: Record, field: str, role: str) -> tuple[list[Turn], dict[str, Extra]]:
+    """A field that is a text, a turn, or a list of turns; and the extras of these by number."""
     value = record.get(field)
     if isinstance(value, dict):
-        return [turn_in(value, field)[0]]
+        turn, extra = turn_in(value, field)
+        return [turn], {"0": extra} if extra else {}
     if isinstance(value, list):
-        return turns_in(value, field)[0]
-    return [{"role": role, "content": _text(record, field)}]
+        return turns_in(value, field)
+    return [{"role": role, "content": _text(record, field)}], {}
+
+
+def _answered(record: Record, asked: list[Turn], note: Note) -> list[Turn]:
+    """The turns of a prompt with those of `completion`."""
+    turns, extras = _side(record, "completion", "assistant")
+    _note_turns(note, extras, len(asked))
+    return [*asked, *turns]
 
 
 def _alpaca(record: Record) -> list[tuple[Conversation, Note]]:
@@ -179,8 +201,7 @@ def _turns(field: str) -> Callable[[Record], list[tuple[Conversation, Note]]]:
     def read(record: Record) -> list[tuple[Conversation, Note]]:
         note: Note = {}
         turns, extras = turns_in(record.get(field), field)
-        if extras:
-            note["turns"] = extras
+        _note_turns(note, extras)
         if field == "conversations" and turns[0]["role"] == "system":
             note["system"] = "turn"
         return [(_with_tools(record, {"messages": _with_system(record, turns, note)}, note), note)]
@@ -190,7 +211,7 @@ def _turns(field: str) -> Callable[[Record], list[tuple[Conversation, Note]]]:
 
 def _prompt_completion(record: Record) -> list[tuple[Conversation, Note]]:
     note: Note = {}
-    turns = [*_asked(record, note, ("prompt",)), *_side(record, "completion", "assistant")]
+    turns = _answered(record, _asked(record, note, ("prompt",)), note)
     return [(_with_tools(record, {"messages": turns}, note), note)]
 
 
@@ -200,40 +221,63 @@ def _question_answer(record: Record) -> list[tuple[Conversation, Note]]:
 
 def _preference(record: Record) -> list[tuple[Conversation, Note]]:
     note: Note = {}
-    chosen, rejected = (_side(record, field, "assistant") for field in ("chosen", "rejected"))
+    sides = {field: _side(record, field, "assistant") for field in ("chosen", "rejected")}
+    chosen, rejected = (turns for turns, _ in sides.values())
     if any(name in record for name in PROMPTS):
-        asked = _asked(record, note)
-        bare = [turn for turn in asked if turn["role"] != "system"]
-        repeats = (len(p) for p in (asked, bare) if chosen[: len(p)] == p == rejected[: len(p)])
-        shared = next(repeats, 0)
+        given = _asked(record, note)
+        asked, shared = _before_both(given, chosen, rejected)
+        if asked is not given:
+            note.pop("turns", None)  # other numbers now; both sides have these turns too
     elif isinstance(record["chosen"], str) or isinstance(record["rejected"], str):
         raise Misfit(
             f"there is no prompt: expected one of the fields {', '.join(PROMPTS)}, or turns in 'chosen' and 'rejected'"
         )
     else:  # the prompt is what both begin with
-        shared = next(
-            (i for i, (a, b) in enumerate(zip(chosen, rejected)) if a != b), min(len(chosen), len(rejected)) - 1
-        )
+        shared = _common(chosen, rejected)
         asked = chosen[:shared]
-    chosen, rejected = chosen[shared:], rejected[shared:]
     if not asked:
         raise Misfit("fields 'chosen' and 'rejected' have no turn in common: there is no prompt")
-    for field, turns in (("chosen", chosen), ("rejected", rejected)):
-        if not turns:
+    found: Conversation = {"messages": asked}
+    for field, (turns, extras) in sides.items():
+        if len(turns) == shared:
             raise Misfit(f"field {field!r} is nothing but the prompt")
-    found = _with_tools(record, {"messages": asked, "chosen": chosen, "rejected": rejected}, note)
-    return [(found, note)]
+        found[field] = turns[shared:]
+        _note_turns(note, {number: each for number, each in extras.items() if int(number) >= shared}, -shared, field)
+    again = {number: each for number, each in sides["chosen"][1].items() if int(number) < shared}
+    _note_turns(note, again, len(asked) - shared)
+    return [(_with_tools(record, found, note), note)]
+
+
+def _common(one: list[Turn], other: list[Turn]) -> int:
+    """How many turns two lists begin with alike, so that both have one left."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)) - 1)
+
+
+def _before_both(asked: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> tuple[list[Turn], int]:
+    """The prompt of a pair, and how many turns of both sides say it again."""
+    bare = [turn for turn in asked if turn["role"] != "system"]
+    for prompt in (asked, bare):
+        if chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
+            return asked, len(prompt)
+    if all(side[0]["role"] not in ("system", "user") for side in (chosen, rejected)):
+        return asked, 0
+    shared = _common(
+        chosen, rejected
+    )  # the prompt field has a part of it: the last question, or all but a system prompt
+    said = chosen[:shared]
+    if asked[-1] not in said:
+        raise Misfit("fields 'chosen' and 'rejected' begin neither with a reply nor with the prompt")
+    if asked[0]["role"] == "system" and said[0]["role"] == "system" and asked[0] != said[0]:
+        raise Misfit("there are two system prompts: that of the prompt and that of 'chosen' and 'rejected'")
+    return [*(asked[:1] if asked[0]["role"] == "system" and asked[0] not in said else []), *said], shared
 
 
 def _kto(record: Record) -> list[tuple[Conversation, Note]]:
     note: Note = {}
-    label = record.get("label")
-    if isinstance(label, str) and label.lower() in ("true", "false"):  # CSV has no truth values
-        label = label.lower() == "true"
-    if not isinstance(label, bool):
-        raise Misfit(f"field 'label' is {kind(label)}, expected true or false")
+    label = _label(record.get("label"), "label")
     if "prompt" in record and "completion" in record:
-        turns = [*_asked(record, note), *_side(record, "completion", "assistant")]
+        turns = _answered(record, _asked(record, note), note)
     elif "instruction" in record and "output" in record:
         turns = [*_asked(record, note, ("instruction",)), _assistant(_text(record, "output"))]
     else:
@@ -252,13 +296,18 @@ def _conversation(record: Record) -> list[tuple[Conversation, Note]]:
         found = {"messages": found}
     if not isinstance(found, dict):
         raise Misfit(f"field 'conversation' is {kind(value)}, expected an object with messages")
-    checked: Conversation = {"messages": turns_in(found.get("messages"), "conversation.messages")[0]}
-    for part in ("chosen", "rejected"):
-        if part in found:
-            checked[part] = turns_in(found[part], f"conversation.{part}")[0]
-    checked.update({key: found[key] for key in ("tools", "label") if found.get(key) is not None})
+    note: Note = {}
+    checked: Conversation = {}
+    for part in PARTS:
+        if part in found or part == "messages":
+            checked[part], extras = turns_in(found.get(part), f"conversation.{part}")
+            _note_turns(note, extras, part="turns" if part == "messages" else part)
+    if found.get("tools") is not None:
+        _with_tools(found, checked, note)
+    if found.get("label") is not None:
+        checked["label"] = _label(found["label"], "conversation.label")
     record.get("text")  # said again by the conversation
-    return [(checked, {})]
+    return [(checked, note)]
 
 
 READERS: dict[str, Callable[[Record], list[tuple[Conversation, Note]]]] = {

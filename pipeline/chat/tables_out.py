@@ -20,7 +20,10 @@ from pipeline.chat.canonical import loads
 from pipeline.chat.reader import LayoutReader
 from pipeline.chat.writing import Fields, Notes, Unfit, write
 
-OPTIONS = ("tools", "system", "history", "turn.name", "turn.tool_calls", "turn.tool_call_id", "call.id")
+OPTIONS = (
+    "tools", "system", "history", "turn.name", "turn.tool_calls", "turn.tool_call_id", "call.id",
+    "turn.reasoning_content",
+)  # fmt: skip
 """What a written row can have or not; bit i of the column `_shape` stands for the i-th."""
 
 SHAPE = "_shape"
@@ -90,6 +93,7 @@ def _turn(shape: list[str]) -> pa.DataType:
     call = [("type", pa.string()), *([("id", pa.string())] if "call.id" in shape else [])]
     call.append(("function", pa.struct([("name", pa.string()), ("arguments", _TEXT)])))
     keys = {"name": pa.string(), "tool_calls": pa.list_(pa.struct(call)), "tool_call_id": pa.string()}
+    keys["reasoning_content"] = _TEXT
     options = [(key, kind) for key, kind in keys.items() if f"turn.{key}" in shape]
     return pa.struct([("role", pa.string()), ("content", _TEXT), *options])
 

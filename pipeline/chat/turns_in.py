@@ -46,6 +46,9 @@ CALLS = ("function_call", "tool_call")
 SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 """The names that LLaMA-Factory's ShareGPT layout gives the roles by default; calls are "function_call"."""
 
+REASONING = ("reasoning_content", "thinking", "reasoning")
+"""Names of a turn's thoughts in the wild; the first is that of the canonical form."""
+
 OWN = ("role", "content", "from", "value", "name", "tool_calls", "tool_call_id", "function_call")
 
 Extra = dict[str, Any]
@@ -91,10 +94,13 @@ def turn_in(value: Any, place: str) -> tuple[Turn, Extra]:
     if role is None:
         raise Misfit(f"field '{place}.{role_key}' is {name!r}, expected one of {', '.join(NAMES)}")
     usual = SHAREGPT[role] if role_key == "from" else role
-    extra: Extra = {key: each for key, each in given.items() if key not in OWN}
+    thoughts = next((key for key in REASONING if isinstance(given.get(key), str)), None)
+    extra: Extra = {key: each for key, each in given.items() if key not in OWN and key != thoughts}
     if name != usual and not (role_key == "from" and name == "function_call"):
         extra[role_key] = name
     turn: Turn = {"role": role, "content": ""}
+    if thoughts and given[thoughts]:
+        turn["reasoning_content"] = given[thoughts]
     if str(name).lower() in CALLS:
         turn["tool_calls"], spelling = _called(given.get(content_key), f"{place}.{content_key}")
         if spelling:

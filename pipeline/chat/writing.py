@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.chat.canonical import GAP, Conversation, Turn, named, plain_text
+from pipeline.chat.canonical import turns as turns_of
 from pipeline.chat.texts import written
 from pipeline.chat.turns_in import NAMES, SHAREGPT, spell_calls, spell_tools
 
@@ -50,6 +51,10 @@ def write(conversation: Conversation, notes: Notes, layout: str, turns: str) -> 
         raise Unfit("label", "it is a KTO record; layout: kto holds it")
     if "tools" in conversation and turns == "text" and layout != "text":
         raise Unfit("tools", "it offers tools; layout: messages or sharegpt holds them")
+    thinks = next((place for place in turns_of(conversation) if "reasoning_content" in place[2]), None)
+    if thinks and turns != "messages" and layout != "text":
+        where = named(thinks[0], thinks[1], thinks[2]["role"])
+        raise Unfit("reasoning", f"{where} has thoughts; turns: messages holds them")
     return WRITERS[layout](conversation, notes, turns)
 
 
