@@ -366,6 +366,8 @@ def test_other_wrong_recipes(tmp_path: Path) -> None:
     plain = f"[{{paths: {CHAT}/qa_gsm8k.jsonl, text: question}}]"
     with pytest.raises(RecipeError, match="no input is read as such"):
         mill(tmp_path, f"{{path: {tmp_path}/out, layout: messages}}", plain)
+    with pytest.raises(RecipeError, match="'kto' has a column 'label' of its own"):
+        mill(tmp_path, f"{{path: {tmp_path}/out, layout: kto}}\nlabels: {{column: topic, values: [a, b]}}")
     with pytest.raises(RecipeError, match="would leave the turns of conversations as they are"):
         mill(tmp_path, f"{{path: {tmp_path}/out}}", steps="[{dedup: {lines: {}}}]")
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
 from cases_files import cases
 from chats import turns
+from hypothesis import strategies as st
 
 import filters
 from filters import SIGNALS
+from filters.chat import signals
 from filters.chat.phrases import LISTS, phrases_of
 from filters.rules import Rule, keep_rules, load_rule_set
 from filters.texts import Texts, Views, texts_of
@@ -105,6 +110,33 @@ def test_values_do_not_hang_on_the_batch():
         alone = [SIGNALS[name].function(texts_of(table(each)))[0] for each in chats[::7]]
         assert whole[::7].tolist() == alone
         assert SIGNALS[name].function(together.take(some)).tolist() == whole[some].tolist()
+
+
+@pytest.mark.parametrize(
+    "reply", ["```" + "0a" * 20_000 + "`", '{"a": "' + '\\"' * 20_000, '```json\n["' + '\\"' * 20_000 + "\n```"]
+)
+def test_a_long_line_takes_no_time_by_its_square(reply):
+    given = texts_of(table({"messages": turns("a", reply)}))
+    started = time.process_time()
+    SIGNALS["unclosed_fence_count"].function(given)
+    SIGNALS["unclosed_json_count"].function(given)
+    assert time.process_time() - started < 1
+
+
+FENCES = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(\w*)[^\n`]*$", re.MULTILINE)
+LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\[\]{}"]')
+
+
+@hypothesis.given(st.text(st.sampled_from('`~ a\n"\\[]{}'), max_size=30))
+def test_fences_and_literals_are_those_of_the_plain_expressions(text):
+    found = [(fence.span(), fence.groups()) for fence in signals._FENCE.finditer(text)]
+    assert found == [(fence.span(), fence.groups()) for fence in FENCES.finditer(text)]
+    tokens = [token for token in LITERALS.findall(text) if len(token) == 1]
+    cut = '"' in tokens or sum(token in "[{" for token in tokens) > sum(token in "]}" for token in tokens)
+    try:
+        json.loads(text)
+    except ValueError:
+        assert signals._unclosed(text) == cut
 
 
 def test_conversations_follow_the_texts():

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from filters.chat.phrases import found_in
 from filters.chat.template import messages_of
-from filters.chat.turns import Conversation, chats, exchanges, per_chat, replies, spoken
+from filters.chat.turns import Conversation, Message, chats, exchanges, per_chat, replies, spoken
 from filters.counts import in_ngrams, in_words
 from filters.registry import signal
 from filters.texts import Texts, ratio
@@ -55,8 +55,13 @@ def _role_errors(conversation: Conversation) -> int:
 
 @signal(family="chat", source=SOURCE)
 def reply_count(texts: Texts) -> np.ndarray:
-    """Messages of the assistant that have words."""
-    return per_chat(texts, lambda chat: len([each for each in spoken(chat, "assistant") if each.strip()]))
+    """Messages of the assistant that have words or tool calls."""
+    return per_chat(texts, lambda chat: sum(_replies(each) for each in messages_of(chat)))
+
+
+def _replies(message: Message) -> bool:
+    said = bool((message["content"] or "").strip() or message.get("tool_calls"))
+    return said and message["role"] == "assistant"
 
 
 # -- replies ---------------------------------------------------------------------------------------
@@ -64,9 +69,15 @@ def reply_count(texts: Texts) -> np.ndarray:
 
 @signal(family="chat", source=SOURCE)
 def shortest_reply_words(texts: Texts) -> np.ndarray:
-    """Words of the shortest reply, punctuation aside (a Han or kana character is a word); a tool call needs none."""
+    """Words of the shortest reply, punctuation aside (a Han or kana character is a word); a tool call needs none: 1000 where all are calls."""
     said = texts.once(replies)
-    return said.least(said.texts.once(in_words)["proper"].astype(np.float64))
+    fewest = said.least(said.texts.once(in_words)["proper"].astype(np.float64))
+    called = per_chat(texts, lambda chat: bool(_calls(chat)))
+    return np.where((said.firsts == said.ends) & (called == 1), ENOUGH, fewest)
+
+
+ENOUGH = 1000.0
+"""Words of the shortest reply where no reply needs any: more than a rule asks for."""
 
 
 @signal(family="chat", source=SOURCE)
@@ -99,8 +110,9 @@ LOOPS = 50
 
 # -- cut off ---------------------------------------------------------------------------------------
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(\w*)[^\n`]*$", re.MULTILINE)
-_LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\[\]{}"]')
+# what was read is never given back: else a long line that does not match takes time by its square
+_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+(\w*+)[^\n`]*+$", re.MULTILINE)
+_LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*+(?P<end>"?)|[\[\]{}]')
 
 
 @signal(family="chat", source="CommonMark 0.31, section 4.5")
@@ -142,9 +154,12 @@ def _unclosed(text: str) -> bool:
         orjson.loads(text)
         return False
     except ValueError:
-        tokens = [token for token in _LITERAL.findall(text) if len(token) == 1]
-        closing = sum(token in "]}" for token in tokens)
-        return '"' in tokens or sum(token in "[{" for token in tokens) > closing
+        opened = 0
+        for token in _LITERAL.finditer(text):
+            if token["end"] == "":
+                return True
+            opened += 0 if token["end"] else 1 if token[0] in "[{" else -1
+        return opened > 0
 
 
 # -- tools -----------------------------------------------------------------------------------------
@@ -197,12 +212,15 @@ def control_token_count(texts: Texts) -> np.ndarray:
 
 @signal(family="chat", source=SOURCE)
 def same_preference(texts: Texts) -> np.ndarray:
-    """1 for a preference pair whose chosen and rejected replies say the same, else 0."""
+    """1 for a preference pair whose chosen and rejected replies say, think and call the same, else 0."""
     return per_chat(texts, lambda chat: float(_said(chat, "chosen") == _said(chat, "rejected") != []))
 
 
-def _said(conversation: Conversation, side: str) -> list[str]:
-    return [_plain(each["content"] or "") for each in conversation.get(side) or []]
+def _said(conversation: Conversation, side: str) -> list[Any]:
+    turns = conversation.get(side) or []
+    return [
+        (_plain(each["content"] or ""), each.get("reasoning_content"), each.get("tool_calls") or []) for each in turns
+    ]
 
 
 # -- language --------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
     if output.layout and output.turns and output.turns not in FORMS[output.layout]:
         known = ", ".join(FORMS[output.layout])
         raise _error(source, ("output", "turns"), f"{output.layout} has no 'turns: {output.turns}' (it has {known})")
+    if recipe.labels and output.layout == "kto":
+        message = (
+            "'kto' has a column 'label' of its own, whether the reply was wanted; it cannot hold those of 'labels' too"
+        )
+        raise _error(source, ("output", "layout"), message)
     turned = next((step for step in steps.rows if step.on), None)
     if turned and not chat:
         message = "'on' works on the turns of conversations, and no input is read as such. Give input: {layout: auto}"
