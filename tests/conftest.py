@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     output = tmp_path_factory.mktemp("demo") / "out"
     mill(output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The output folder of configs/NAME.yaml as it stands, by the local engine; each is made once, for all who look at it."""
+    from corpus import as_it_stands
+
+    folder, made = tmp_path_factory.mktemp("ready"), set()
+
+    def output(name: str) -> Path:
+        if name not in made:
+            as_it_stands(name, folder / name)
+            made.add(name)
+        return folder / name
+
     return output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -34,6 +35,13 @@ def mill(
     return run(job, settings.run, LocalEngine(), Silent(), fresh)
 
 
+def as_it_stands(name: str, output: Path | str, *extra: str) -> Outcome:
+    """A run of configs/NAME.yaml (or another recipe) in this process, from the checkout, where its paths begin."""
+    with contextlib.chdir(CHECKOUT):
+        job, settings = prepare(str(Path("configs", name).with_suffix(".yaml")), [f'output.path="{output}"', *extra])
+        return run(job, settings.run, LocalEngine(), Silent())
+
+
 def gristmill(*arguments: str, cwd: Path | str = CHECKOUT, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     """The command, as a user calls it."""
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
@@ -48,4 +56,4 @@ def sums(output: Path | str) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-__all__ = ["CHECKOUT", "DEMO", "INPUTS", "RECIPE", "Run", "assignments", "gristmill", "mill", "sums"]
+__all__ = ["CHECKOUT", "DEMO", "INPUTS", "RECIPE", "Run", "as_it_stands", "assignments", "gristmill", "mill", "sums"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import zstandard
-from corpus import CHECKOUT, DEMO, sums
+from corpus import CHECKOUT, DEMO, as_it_stands, sums
 from test_run import await_end, kept, manifest, ray_processes, rejected
 
 from pipeline.check import check
-from pipeline.engines.local import LocalEngine
-from pipeline.job import prepare
-from pipeline.progress import Silent
-from pipeline.run import run
 
 
 class Ready(NamedTuple):
@@ -44,19 +40,14 @@ RECIPES = {
 
 
 def mill(name: str, out: Path, *extra: str) -> dict[str, Any]:
-    """Runs configs/NAME.yaml (or another recipe) from the checkout, where its paths begin; returns the manifest."""
-    with contextlib.chdir(CHECKOUT):
-        job, settings = prepare(str(Path("configs", name).with_suffix(".yaml")), [f'output.path="{out}"', *extra])
-        return run(job, settings.run, LocalEngine(), Silent()).manifest
+    """The manifest of a run of configs/NAME.yaml (or another recipe)."""
+    return as_it_stands(name, out, *extra).manifest
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def made(ready: Callable[[str], Path]) -> dict[str, Path]:
     """The output folder of each recipe, run by the local engine with nothing changed."""
-    folder = tmp_path_factory.mktemp("ready")
-    for name in RECIPES:
-        mill(name, folder / name)
-    return {name: folder / name for name in RECIPES}
+    return {name: ready(name) for name in RECIPES}
 
 
 @pytest.mark.parametrize("name", RECIPES)
