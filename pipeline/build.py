@@ -16,7 +16,7 @@ import filters
 from filters.rules import Rule, keep_rules
 from filters.step import Step, all_kept, set_column
 from filters.texts import texts_of
-from pipeline.chat.rendered import with_conversations
+from pipeline.chat.turns import on_every_turn, on_turns, parted, with_conversations
 from pipeline.steps import RowStep
 
 
@@ -26,8 +26,6 @@ def build(step: RowStep, record: bool) -> Step:
     That of a step of kind "rules" is a `filters.rules.Judge`.
     """
     if step.on:
-        from pipeline.chat.turns import on_turns
-
         turned = on_turns(build(replace(step, on=[], where={}), False), step.on)
         return _only_where(turned, step.where) if step.where else turned
     if step.kind == "rules":  # chooses its rows itself, so that what it finds can be handed on
@@ -47,8 +45,6 @@ def build(step: RowStep, record: bool) -> Step:
         return length((lambda table: mask(table, asked)) if asked else None, **step.options)
     function = _function(step)
     if changes_text(step.kind, step.options):
-        from pipeline.chat.turns import on_every_turn
-
         function = on_every_turn(function)
     return _only_where(function, step.where) if step.where else function
 
@@ -113,16 +109,6 @@ def _only_where(step: Step, where: dict[str, list[str]]) -> Step:
             return step(table)
         if not chosen.any():
             return table, all_kept(len(table))
-        inside, reasons = step(table.filter(pa.array(chosen)))
-        outside = table.filter(pa.array(~chosen))
-        together = pa.concat_tables([inside, outside], promote_options="default")
-        order = np.empty(len(table), dtype=np.int64)
-        order[np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])] = np.arange(len(table))
-        all_reasons = pa.concat_arrays([_one_array(reasons), all_kept(len(outside))])
-        return together.take(pa.array(order)), all_reasons.take(pa.array(order))
+        return parted(table, pa.array(chosen), step, lambda rest: (rest, all_kept(len(rest))))
 
     return some
-
-
-def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -28,8 +28,8 @@ from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import HOME, __version__, inputs, split_options, storage
 from pipeline.augment import augment_spec
-from pipeline.chat.options import check_chat, output_layout
-from pipeline.chat.rendered import asked_of_chat, chat_options, check_parts, check_turns
+from pipeline.chat.options import check_chat, check_parts, check_turns, output_layout
+from pipeline.chat.rendered import asked_of_chat, chat_options
 from pipeline.dedup_steps import MARK, keep_signals
 from pipeline.errors import InputError, RecipeError
 from pipeline.labels import labels_part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,20 @@ def test_snippets_name_columns_that_are_written(layout: str, turns: str) -> None
             [v for k, v in entry["type"].items() if k.startswith("field")] if isinstance(entry["type"], dict) else []
         )
         assert set(named) <= set(schema.names)
+
+
+@pytest.mark.parametrize("layout, turns", OUTPUTS)
+def test_the_card_names_what_a_trainer_reads(layout: str, turns: str) -> None:
+    from pipeline.chat.snippets import AXOLOTL_TYPES, COLUMNS, TRL, card_lines
+    from pipeline.chat.tables_out import columns
+
+    chosen = {"name": layout, "turns": turns}
+    lines = card_lines(chosen, pa.schema(columns(chosen, [])), ["train"], "jsonl")
+    for trainer, reads in (("TRL", TRL), ("LLaMA-Factory", COLUMNS), ("Axolotl", AXOLOTL_TYPES)):
+        (told,) = [line for line in lines if line.startswith(f"- {trainer}")]
+        assert ("does not read" in told) == ((layout, turns) not in reads)
+        for kind, name in re.findall(r"`(turns|layout): (\w+)`", told):
+            assert ((layout, name) if kind == "turns" else (name, FORMS[name][0])) in reads, told
 
 
 WRONG = {

@@ -1,13 +1,16 @@
-"""What a recipe says about conversations, checked: `output.layout`, `output.turns`, and steps that cannot work on turns."""
+"""What a recipe says about conversations, checked: `output.layout`, `output.turns`, steps on turns, dedup by parts."""
 
 from __future__ import annotations
 
+import filters
+from dedup.turns import PARTS
+from filters.chat.length import NEEDS_CHAT
 from pipeline.chat.writing import FORMS
 from pipeline.errors import RecipeError
 from pipeline.recipe import Recipe
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source
-from pipeline.steps import Steps
+from pipeline.steps import Steps, measures
 from pipeline.tokenized import FORMATS
 
 
@@ -48,6 +51,32 @@ def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
         kind, step = next(iter(steps.cuts.items()))
         message = f"dedup: {kind} cuts texts, and would leave the turns of conversations as they are. Take it out"
         raise _error(source, ("steps", int(step["name"][:2]) - 1), message)
+
+
+def check_parts(recipe: Recipe, steps: Steps, source: Source) -> None:
+    """Errors: RecipeError if dedup compares parts of conversations and no input has any."""
+    asked = [name for _, key in steps.keys for name in key.by if name in PARTS]
+    asked += [steps.minhash.by] if steps.minhash and steps.minhash.by in PARTS else []
+    if asked and not any(entry.layout for entry in recipe.input):
+        message = (
+            f"dedup by {asked[0]} compares conversations, and no input is read as such; give input: {{layout: auto}}"
+        )
+        raise _error(source, ("steps",), message)
+    if steps.minhash and steps.minhash.by in PARTS and recipe.output.layout == "text":
+        message = "texts alone do not tell prompt from reply, so nobody could check this corpus; write conversations"
+        raise _error(source, ("output", "layout"), message)
+
+
+def check_turns(steps: Steps, source: Source) -> None:
+    """Errors: RecipeError if a step on turns looks at whole conversations, which a turn is not."""
+    for step in steps.rows:
+        signals = [name for name in measures(step) if name in filters.SIGNALS]
+        whole = [name for name in signals if filters.SIGNALS[name].family == "chat" or name in NEEDS_CHAT]
+        name = step.options.get("edit")
+        whole += [name] if name and filters.EDITS[name].on != "text" else []
+        if step.on and whole:
+            place = ("steps", int(step.name[:2]) - 1, "on")
+            raise _error(source, place, f"{whole[0]} looks at whole conversations, not at turns; leave 'on' out")
 
 
 def _error(source: Source, path: KeyPath, message: str) -> RecipeError:

@@ -11,9 +11,12 @@ entry: the card says what to write instead.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+
+from pipeline.chat.writing import FORMS
 
 NAME = "corpus"
 LLAMA_FACTORY, AXOLOTL = "dataset_info.json", "axolotl.yaml"
@@ -90,11 +93,12 @@ TRL: dict[tuple[str, str], str] = {
 }
 """TRL's trainer for each layout and form of turns that it reads."""
 
-INSTEAD = {
-    "LLaMA-Factory": "`turns: sharegpt` or `text`",
-    "Axolotl": "`turns: text`, or `layout: messages`",
-    "TRL": "`layout: messages`, `prompt_completion` or, of pairs and labels, `turns: messages`",
+LAYOUTS = {
+    "LLaMA-Factory": ("sharegpt", "alpaca", "messages"),
+    "Axolotl": ("messages", "sharegpt", "alpaca"),
+    "TRL": ("messages", "prompt_completion"),
 }
+"""What a trainer reads of conversations that are in a layout it does not know."""
 
 
 def llama_factory(layout: dict[str, str], schema: pa.Schema, splits: list[str], format: str) -> dict[str, Any] | None:
@@ -132,17 +136,26 @@ def card_lines(layout: dict[str, str], schema: pa.Schema, splits: list[str], for
     lines.append(
         f"- TRL: `{trainer}` with `train_dataset=datasets.load_dataset(FOLDER, split='{splits[0] if splits else 'train'}')`."
         if trainer
-        else f"- TRL does not read this layout; write {INSTEAD['TRL']}."
+        else f"- TRL does not read this layout; write {_instead('TRL', TRL, layout['name'])}."
     )
     if LLAMA_FACTORY in written:
         lines.append(f"- LLaMA-Factory: `dataset_dir: FOLDER`, `dataset: {NAME}` (`{LLAMA_FACTORY}`).")
     elif (layout["name"], layout["turns"]) in COLUMNS:
         lines.append("- LLaMA-Factory reads files named .jsonl or .parquet; write `format: jsonl` or `parquet`.")
     else:
-        lines.append(f"- LLaMA-Factory does not read this layout; write {INSTEAD['LLaMA-Factory']}.")
+        lines.append(
+            f"- LLaMA-Factory does not read this layout; write {_instead('LLaMA-Factory', COLUMNS, layout['name'])}."
+        )
     lines.append(
         f"- Axolotl: take over `{AXOLOTL}`, with this folder as `path`."
         if AXOLOTL in written
-        else f"- Axolotl does not read this layout; write {INSTEAD['Axolotl']}."
+        else f"- Axolotl does not read this layout; write {_instead('Axolotl', AXOLOTL_TYPES, layout['name'])}."
     )
     return lines
+
+
+def _instead(trainer: str, reads: Mapping[tuple[str, str], Any], layout: str) -> str:
+    """What to write for a trainer: the same layout with other turns where it reads that, else another one."""
+    turns = [form for form in FORMS[layout] if (layout, form) in reads]
+    kind, names = ("turns", turns) if turns else ("layout", list(LAYOUTS[trainer]))
+    return " or ".join(f"`{kind}: {name}`" for name in names)

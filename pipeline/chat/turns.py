@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.rows import put_rows
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline.chat.canonical import ROLES, Conversation, dumps, loads, named, plain_text, turns
 from pipeline.decontaminated import COLUMN
@@ -77,6 +78,18 @@ def parted(table: pa.Table, mask: pa.Array, inside: Step, outside: Step) -> tupl
     together = pa.concat_tables([first[0], second[0]], promote_options="default")
     why = pa.concat_arrays([_one_array(first[1]), _one_array(second[1])])
     return together.take(pa.array(order)), why.take(pa.array(order))
+
+
+def with_conversations(table: pa.Table, changed: list[Conversation | None]) -> pa.Table:
+    """`table` with the conversations that are not None in `changed`, and their texts."""
+    rows = [row for row, each in enumerate(changed) if each is not None]
+    if not rows:
+        return table
+    new = [each for each in changed if each is not None]
+    for name, values in (("conversation", [dumps(each) for each in new]), ("text", [plain_text(each) for each in new])):
+        column = table[name].combine_chunks()
+        table = set_column(table, name, put_rows(column, pa.array(rows).to_numpy(), values))
+    return table
 
 
 def explode(table: pa.Table, roles: Sequence[str]) -> Exploded:
