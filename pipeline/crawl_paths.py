@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.storage import FileInfo
 
 PUBLIC = "https://data.commoncrawl.org"
-KINDS = ("warc", "wet")
+KINDS = ("warc", "wet", "wat")
 KEYS = ("files", "skip", "kind")
 ASKED_AT_ONCE = 16  # sizes of files are asked for by so many threads: a request is 50 ms of waiting
 EXPECTED = "Expected cc://CC-MAIN-YYYY-WW?files=N&kind=warc."

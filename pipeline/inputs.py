@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pipeline import crawl_paths, parts, storage
+from pipeline import crawl_paths, parts, storage, wat_files
 from pipeline.errors import InputError, RecipeError
 from pipeline.readers import FORMATS, format_of
+from pipeline.readers.wat_fields import IS_WAT
 from pipeline.recipe import Input, Recipe
 from pipeline.source import Source
 
@@ -53,6 +54,9 @@ def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
     files = [file for path in crawls for file in crawl_paths.expand(path, entry.base_url)]
     if others:
         files += storage.expand(others, _any_file if entry.format else _known)
+    partners = wat_files.partners(files, entry) if entry.wat else {}
+    if entry.wat:
+        files = [file for file in files if format_of(file.path) != "wat"]
     for file in files:
         if not file.path.isprintable() and file.path.encode("utf-8", "replace").decode() != file.path:
             raise InputError(
@@ -65,6 +69,16 @@ def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
                 f"Give it: input: {{format: jsonl}} ({', '.join(FORMATS)})."
             )
         base = {"path": absolute(file.path), "name": file.path, "size": file.size, "version": file.version}
+        if kind == "wat" and entry.format != "wat":
+            raise InputError(f"{file.path}: {IS_WAT}")
+        if file.path in partners:
+            other = partners[file.path]
+            base["wat"] = {
+                "path": absolute(other.path),
+                "name": other.path,
+                "size": other.size,
+                "version": other.version,
+            }
         found += parts.cut(base | {"input": number, "format": kind}, entry.unit)
     return found
 
@@ -89,6 +103,11 @@ def _check_keys(entry: Input, formats: set[str], source: Source, number: int) ->
         raise RecipeError(
             f"{_place(source, number, 'layout')}: 'layout' speaks of records with fields; {', '.join(pages)} has none."
         )
+    if entry.wat and (others := ", ".join(sorted(formats - wat_files.JOINED))):
+        raise RecipeError(
+            f"{_place(source, number, 'wat')}: 'wat' adds to documents of WARC and WET files; this input has {others}. "
+            "Make two inputs of it, wat for the one with the crawl."
+        )
     given = [key for key in SQL_KEYS if getattr(entry, key) is not None]
     if given and "sql" not in formats:
         raise RecipeError(
@@ -101,7 +120,7 @@ def _any_file(name: str) -> bool:
 
 
 def _known(name: str) -> bool:
-    return format_of(name) is not None
+    return format_of(name) not in (None, "wat")  # a WAT is about other files, like the papers of a folder of tables
 
 
 def _place(source: Source, number: int, key: str = "paths") -> str:

@@ -39,6 +39,7 @@ from pipeline.recipe import Input, Recipe, load
 from pipeline.source import Source
 from pipeline.steps import Steps, measures, parse_steps
 from pipeline.tokenized.options import check_count, token_options
+from pipeline.wat_options import as_written
 
 HTML_FORMATS = ("warc", "arc", "html")
 
@@ -258,7 +259,9 @@ def _publish_part(recipe: Recipe) -> dict[str, Any]:
 
 
 def _columns(entry: Input) -> dict[str, Any]:
-    return entry.model_dump(mode="json", exclude={"paths", "format", "partitions", "base_url"})
+    return entry.model_dump(
+        mode="json", exclude={"paths": True, "format": True, "partitions": True, "base_url": True, "wat": {"paths"}}
+    )
 
 
 def _as_written(source: Source) -> dict[str, Any]:
@@ -267,7 +270,10 @@ def _as_written(source: Source) -> dict[str, Any]:
     data = {key: value for key, value in source.data.items() if key != "run"}
     given = data["input"] if isinstance(data["input"], list) else [data["input"]]
     entries = [entry if isinstance(entry, dict) else {} for entry in given]
-    data["input"] = [{key: value for key, value in entry.items() if key != "paths"} for entry in entries]
+    data["input"] = [
+        {key: as_written(value) if key == "wat" else value for key, value in entry.items() if key != "paths"}
+        for entry in entries
+    ]
     if isinstance(data.get("output"), dict):
         data["output"] = {key: value for key, value in data["output"].items() if key != "path"}
     return data

@@ -24,6 +24,8 @@ PART_BYTES = 256 << 20
 def cut(shard: dict[str, Any], unit: str | None) -> list[dict[str, Any]]:
     """The shard, or its parts if it is big and of a format that can be read from the middle."""
     size, path = shard["size"], shard["path"]
+    if "wat" in shard:  # read side by side with another file, from its start
+        return [shard]
     if size <= PART_BYTES or not _can_be_cut(shard["format"], unit, named_compression(path), "://" not in path):
         return [shard]
     count = -(-size // PART_BYTES)

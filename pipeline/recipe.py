@@ -22,6 +22,7 @@ from pipeline.errors import RecipeError
 from pipeline.source import Path as KeyPath
 from pipeline.source import Source, override, parse
 from pipeline.split_options import Split
+from pipeline.wat_options import Wat, as_wat
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -41,7 +42,7 @@ def one_or_many(value: Any) -> Any:
 
 
 Format = Literal[
-    "jsonl", "json", "parquet", "arrow", "warc", "wet", "arc", "csv", "tsv",
+    "jsonl", "json", "parquet", "arrow", "warc", "wet", "wat", "arc", "csv", "tsv",
     "text", "markdown", "html", "epub", "mediawiki", "tar", "zip",
 ]  # fmt: skip
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
@@ -119,6 +120,7 @@ class Input(Model):
     partitions: int | None = Field(default=None, ge=1)
     base_url: str | None = None
     layout: str | dict[str, str] | None = None
+    wat: Annotated[Wat | None, BeforeValidator(as_wat)] = None
     values: dict[str, Value] = Field(default_factory=dict)
 
     @field_validator("layout")

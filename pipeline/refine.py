@@ -30,7 +30,7 @@ from filters.chat.tokens import use as use_chat
 from filters.step import Step, all_kept, reasons, set_column
 from filters.texts import Views, texts_of
 from filters.tokens import use as use_tokenizer
-from pipeline import decontaminated, labels, ledger, storage, values
+from pipeline import decontaminated, labels, ledger, storage, values, wat
 from pipeline.build import build
 from pipeline.chat.tables_out import SHAPE, fitting
 from pipeline.commit import Attempt
@@ -97,6 +97,7 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "values": {},
         "split": {},
         "labels": {},
+        "wat": {},
     }
     isolated = task.get("isolate", False) or job.isolate == "always"
     steps: Steps = Cell(job) if isolated else Here(job)
@@ -125,6 +126,7 @@ def _refine_shard(
     policy = job.refine["inputs"][shard["input"]]["values"]
     try:
         for table, quarantined, skipped in batches(job, shard):
+            wat.tally(counts["wat"], table)
             table, odd = values.apply(policy, table)
             account["read"] += len(table) + len(quarantined)
             account["quarantined"] += len(quarantined)
@@ -246,6 +248,7 @@ def records(job: Job, shard: dict[str, Any], ours: bool = False) -> Iterator[Bat
         default_source=entry.get("dataset") or shard.get("source") or default_source(shard["path"]),
         batch_rows=min(job.batch_size, job.limit or job.batch_size),
         part=shard.get("part"),
+        wat=wat.join(entry, shard),
     )
 
 
@@ -312,7 +315,7 @@ def _edits(step: dict[str, Any]) -> bool:
 
 def _as_read(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
     """Rows that lack a value they must have, and error pages, are no documents."""
-    table, status = _http_status(table)
+    table, status = wat.refused(*_http_status(table))
     if values.COLUMN not in table.schema.names:
         return table, status
     return table.drop_columns([values.COLUMN]), values.first(table[values.COLUMN].combine_chunks(), status)

@@ -194,6 +194,9 @@ def _as_they_are(job: Job, names: set[str]) -> list[dict[str, Any]]:
         stat = _stat(path)
         whole = {name: value for name, value in old.items() if name != "part"}
         whole |= {"name": _file_name(old), "size": stat.size, "version": stat.version}
+        if "wat" in old:
+            other = _stat(old["wat"]["path"])
+            whole["wat"] = {**old["wat"], "size": other.size, "version": other.version}
         found += parts.cut(whole, job.refine["inputs"][old["input"]].get("unit"))
     return sorted(found, key=lambda shard: shard["path"])
 

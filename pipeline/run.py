@@ -409,7 +409,9 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "recipe": job.recipe,
         "steps": [*(step["name"] for step in (*job.refine["steps"], *job.refine["cuts"].values())), *job.near["names"].values()],
         "versions": {"gristmill": job.refine["code"], **job.refine["libraries"]},
-        "input": [{"path": shard["name"], "bytes": shard["size"]} for shard in job.shards],
+        "input": [
+            {"path": shard["name"], "bytes": shard["size"], **({"wat": shard["wat"]["name"]} if "wat" in shard else {})} for shard in job.shards
+        ],
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What a run found besides its documents, for manifest.json and the terminal: lists of URLs, missing and odd values, fitted bounds.
 
     {"url_lists": {step: {file: {"entries": 2, ...}}}, "values": {"date": {"missing": 3, "filled": 0, "bad": 1, "example": "31/12/20"}},
-     "thresholds": {step: {"signal": ..., "groups": {"en": {"documents": 9120, "min": 3.4, "max": 7.9}}}}}
+     "thresholds": {step: {"signal": ..., "groups": {"en": {"documents": 9120, "min": 3.4, "max": 7.9}}}}, "wat": {"found": 980, "missing": 20}}
 
 A part that a recipe does not ask for is not there.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import values
+from pipeline import values, wat
 from pipeline.fit import bounds, bounds_words
 from pipeline.job import Job
 
@@ -30,6 +30,11 @@ def told(job: Job, refined: list[dict[str, Any]]) -> dict[str, Any]:
             more[step] = more.get(step, 0) + count
     if more:
         found["split_texts"] = dict(sorted(more.items()))
+    paired: dict[str, int] = {}
+    for manifest in refined:
+        wat.add(paired, manifest["counts"]["wat"])
+    if paired:
+        found["wat"] = paired
     total: dict[str, Any] = {}
     for manifest in refined:
         values.add(total, manifest["counts"]["values"])
@@ -41,7 +46,7 @@ def told_words(manifest: dict[str, Any]) -> list[str]:
     split = [
         f"{step} split long documents: {n:,} more than were read" for step, n in manifest.get("split_texts", {}).items()
     ]
-    lines = [*split, *values.value_words(manifest), *bounds_words(manifest)]
+    lines = [*split, *wat.words(manifest), *values.value_words(manifest), *bounds_words(manifest)]
     if "url_lists" in manifest:
         from pipeline.url_filter import list_words
 

@@ -64,6 +64,8 @@ STEPS = [
 @cache
 def seeds() -> dict[str, list[bytes]]:
     """Format -> small whole files of it, not compressed. The same on every machine."""
+    from wats import wat
+
     pages = _pages()
     records = [json.dumps(record, ensure_ascii=False).encode() for record in _records()]
     dirty = HERE / "data" / "dirty"
@@ -71,6 +73,7 @@ def seeds() -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {
         "warc": [_plain(data)[: 3 * SMALL] for data in warcs] + [_warc(pages[i : i + 3]) for i in range(0, 9, 3)],
         "wet": [_wet([record["text"] for record in _records()[i : i + 3]]) for i in (0, 3)],
+        "wat": [b"".join(wat([i, i + 1], x_robots_tag="noai")) for i in (0, 2)],
         "arc": [(dirty / "warc" / "example.arc").read_bytes()],
         "jsonl": [*(b"\n".join(records[i : i + 5]) + b"\n" for i in (0, 5, 10)), *_talks()],
         "json": [

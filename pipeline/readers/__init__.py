@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filters.registry import nearest
 from pipeline import storage
@@ -27,10 +27,14 @@ from pipeline.readers import members, ranges
 from pipeline.readers.rows import Batch, Columns, Options, Rows
 from pipeline.readers.streams import compression
 
+if TYPE_CHECKING:
+    from pipeline.readers.wat_fields import Join
+
 __all__ = ["FORMATS", "Batch", "Columns", "Options", "format_of", "read"]
 
 FORMATS: dict[str, tuple[str, ...]] = {  # longest endings first: the first that fits counts
     "wet": (".warc.wet", ".wet"),
+    "wat": (".wat",),
     "jsonl": (".jsonl", ".ndjson"),
     "json": (".json",),
     "parquet": (".parquet", ".pq"),
@@ -57,6 +61,7 @@ STREAMS = {
     "json": "json_values.read",
     "warc": "warc.read",
     "wet": "warc.read",
+    "wat": "wat.read",
     "arc": "arc.read",
     "csv": "tables.read_csv",
     "tsv": "tables.read_tsv",
@@ -66,7 +71,12 @@ STREAMS = {
     "mediawiki": "mediawiki.read",
     "tar": "archives.read_tar",
 }
-MEMBERS = {"warc": "warc.begins", "wet": "warc.begins", "arc": "arc.begins"}  # a record begins where a member does
+MEMBERS = {
+    "warc": "warc.begins",
+    "wet": "warc.begins",
+    "wat": "warc.begins",
+    "arc": "arc.begins",
+}  # a record begins where a member does
 FILES = {"parquet": "parquet.read", "arrow": "arrow.read", "epub": "epub.read", "zip": "archives.read_zip"}
 
 
@@ -92,10 +102,12 @@ def read(
     batch_bytes: int = 16 << 20,
     options: Options | None = None,
     part: tuple[int, int] | None = None,
+    wat: Join | None = None,
 ) -> Iterator[Batch]:
     """The documents of one file, or of one `part` of it, in batches bounded by rows and by bytes of content.
 
-    A part is the records that begin in this range of the file's bytes (see `pipeline.parts`).
+    A part is the records that begin in this range of the file's bytes (see `pipeline.parts`). `wat`: the WAT file that adds
+    to the documents of a WARC or WET file, see `wat_join`.
     Raises `InputError` if the file is not there or cannot be a source of documents at all, `StorageError` if
     storage fails. Bad records and cut files raise nothing: see `Batch.quarantined`.
     """
@@ -104,6 +116,14 @@ def read(
     rows = Rows(path, columns, default_source, batch_rows, batch_bytes)
     rows.options, rows.part = options or Options(), part
     rows.chat = LayoutReader(rows.options.layout) if rows.options.layout else None
+    if wat is not None:
+        rows.with_page = True
+        yield from reader("wat_join.joined")(_opened(path, format, rows, part), rows, wat)
+    else:
+        yield from _opened(path, format, rows, part)
+
+
+def _opened(path: str, format: str, rows: Rows, part: tuple[int, int] | None) -> Iterator[Batch]:
     if format == "sql":
         yield from _whole(reader("sql.read")(path, rows), rows, lambda: 0)
     elif format in FILES:

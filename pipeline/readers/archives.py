@@ -92,7 +92,7 @@ def _member(member: Member, held: list[tuple[str, bytes]], archive: str, rows: R
     if held and (sample_key(held[0][0]) != sample_key(member.name) or len(held) == 2):
         yield from _sample(held, archive, rows)
         held.clear()
-    if kind is None or kind not in STREAMS or kind == "tar":
+    if kind is None or kind not in STREAMS or kind in ("tar", "wat"):
         rows.skip(f"member {_ending(member.name)}")
     elif (kind in SAMPLE_TEXT or member.name.endswith(".json")) and member.size <= SAMPLE_LIMIT:
         data = yield from _whole(member, rows)

@@ -87,6 +87,7 @@ class Rows:
         self.batch_rows, self.batch_bytes = batch_rows, batch_bytes
         self.record = 0  # ordinal of the next record in the file
         self.with_status = False
+        self.with_page = False  # a column `_page`: the id of the record of the page that a document was made of
         self.options = Options()
         self.chat: LayoutReader | None = None  # what makes conversations of the records, if the recipe asks for that
         self.part: tuple[int, int] | None = None  # the range of the file's bytes whose records are read
@@ -98,7 +99,7 @@ class Rows:
 
     def _clear(self) -> None:
         self._rows: dict[str, list[Any]] = {
-            name: [] for name in (*DOCUMENT.names, "_record", "_status", "conversation", "_made_id")
+            name: [] for name in (*DOCUMENT.names, "_record", "_status", "_page", "conversation", "_made_id")
         }
         self._count = self._bytes = 0
         self._quarantined: list[dict[str, Any]] = []
@@ -187,6 +188,7 @@ class Rows:
             rows[name].append(values.get(name))
         rows["html"].append(html)
         rows["_status"].append(status)
+        rows["_page"].append(values.get("page"))
         rows["_record"].append(self.record)
         self.record += 1
         self._count += 1
@@ -243,6 +245,9 @@ class Rows:
         if self.with_status:
             arrays.append(pa.array(rows["_status"], pa.int64()))
             names.append("_status")
+        if self.with_page:
+            arrays.append(pa.array(rows["_page"], pa.string()))
+            names.append("_page")
         if self.chat:
             arrays.append(pa.array(rows["conversation"], pa.large_string()))
             names.append("conversation")

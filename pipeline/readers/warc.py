@@ -28,6 +28,7 @@ from pipeline.errors import InputError
 from pipeline.readers.rows import Batch, Rows, describe, metadata
 from pipeline.readers.streams import Piece, name_of, named_compression, pieces
 from pipeline.readers.warc_plain import OTHERS, plain
+from pipeline.readers.wat_fields import IS_WAT
 
 RECORD_LIMIT = 256 << 20  # bytes of one record held in memory; crawlers cut pages at 1 to 20 MB
 BODY_LIMIT = 64 << 20  # bytes that a packed body may unpack to; what is stored as it is may be as long as its record
@@ -37,6 +38,8 @@ NEXT_RECORD = re.compile(rb"(?<=[\n\0])WARC/\d\.\d+\r?\n(?=WARC-|Content-)", re.
 BLANK = re.compile(rb"[\r\n]*")
 HEADER_END = re.compile(rb"\n\r?\n")
 LENGTH = re.compile(rb"\n[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]:[ \t]*(\d{1,19})[ \t]*\r?(?=\n)")
+
+WAT_JSON = re.compile(rb'\s*\{\s*"(?:Container|Envelope)"')  # how the `metadata` records of a WAT file begin
 
 
 class Found(NamedTuple):
@@ -192,7 +195,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     rows.with_status = True
     found_any = False
     stream_pieces = pieces(stream, begins, named_compression(rows.path))
-    for found in Framer().records(stream_pieces):
+    for number, found in enumerate(Framer().records(stream_pieces)):
         if found.error and not found_any and found.data.startswith(b"filedesc:"):
             raise InputError(
                 f"{rows.path}: this is an ARC file, the format before WARC. Set input: {{format: arc}}, or name it .arc."
@@ -202,9 +205,21 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
             letter = f"{found.error}. Fetch the file again if the record matters."
             rows.quarantine(letter, found.data, found.offset, tail=found.tail)
         else:
+            if number < 2 and is_wat(found.data):  # behind a `warcinfo`, if there is one
+                raise InputError(f"{rows.path}: {IS_WAT}")
             _record(found, rows)
         if rows.full:
             yield rows.take()
+
+
+def is_wat(data: bytes) -> bool:
+    """Is this whole record one of a WAT file?"""
+    end = HEADER_END.search(data, 0, HEADER_LIMIT)
+    return (
+        end is not None
+        and b"warc-type: metadata" in data[: end.start()].lower()
+        and bool(WAT_JSON.match(data, end.end()))
+    )
 
 
 def _record(found: Found, rows: Rows) -> None:
@@ -264,18 +279,24 @@ def response(record: WarcRecord, found: Found, rows: Rows) -> None:
 
 def _common(headers: Any, kept: dict[str, Any]) -> dict[str, Any]:
     """The columns that a record's own headers fill. headers: of fastwarc, or by lower-case names."""
-    identity = (headers.get("warc-record-id") or "").strip().strip("<>").removeprefix("urn:uuid:")
+    identity = bare(headers.get("warc-record-id"))
     kept["truncated"] = headers.get("warc-truncated")
     kept["languages"] = headers.get("warc-identified-content-language")
     kept = {name: value for name, value in kept.items() if value is not None}
     url = (headers.get("warc-target-uri") or "").strip().strip("<>")
     date = (headers.get("warc-date") or "").strip()
     return {
-        "id": identity or None,
+        "id": identity,
+        "page": bare(headers.get("warc-refers-to")) or identity,
         "url": url or None,
         "date": date or None,
         "metadata": metadata(kept) if kept else None,
     }
+
+
+def bare(name: str | None) -> str | None:
+    """A record's id or address without its brackets: "<urn:uuid:6d05...>" -> "6d05..."; None if there is none."""
+    return (name or "").strip().strip("<>").removeprefix("urn:uuid:") or None
 
 
 def _type(record: WarcRecord) -> str | None:
