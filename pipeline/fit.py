@@ -6,7 +6,7 @@
 
     .work/fit/000003.values.arrow     one row a sampled document and rule: step, group, value
 
-The rule is fitted to the documents that pass the steps before it, other fitted rules aside (their bounds are not known yet). The
+The rule is fitted to the documents that pass the steps before it, other rules to fit aside (their bounds are not known yet). The
 sample is the same whatever the batches, the files' order and the number of tasks. Bounds end up in manifest.json:
 
     {"thresholds": {"04.keep.mean_word_length": {"signal": "mean_word_length", "by": "lang", "quantile": [0.01, 0.99], "share": 0.25,
@@ -16,7 +16,8 @@ sample is the same whatever the batches, the files' order and the number of task
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,8 @@ from filters.step import all_kept
 from filters.texts import texts_of
 from pipeline import storage
 from pipeline.commit import Attempt
-from pipeline.errors import GristmillError, InputError
+from pipeline.errors import GristmillError, InputError, RunError
+from pipeline.isolation import watched
 from pipeline.job import Job
 from pipeline.recipe import Model
 from pipeline.stage_files import manifests, opened, output_rows
@@ -139,7 +141,11 @@ def bounds(job: Job) -> dict[str, Any]:
 
 
 def fit(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
-    """Measures the sample of one task's shards. A shard that breaks gives what was read of it; refine tells of it."""
+    """Measures the sample of one task's shards. A shard that breaks gives what was read of it; refine tells of it.
+
+    Returns its counts: {"values": rows, "failed": {step: {"error.ValueError": sampled documents that a rule could not measure}}}.
+    """
+    failed: dict[str, dict[str, int]] = {step["name"]: {} for step in to_fit(job)}
     found: list[tuple[str, pa.Array, np.ndarray]] = []
     steps = _probes(job, lambda name, groups, values: found.append((name, groups, values)))
     for shard in task["shards"]:
@@ -147,42 +153,52 @@ def fit(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             continue
         if "mark" in task:
             storage.write_bytes(task["mark"], shard["path"].encode())
-        _fit_shard(job, shard, steps)
+        _fit_shard(job, shard, steps, failed)
     output = attempt.create("values", f".work/fit/{task['index']:06d}.values.arrow")
     writer = SteadyWriter(output.temp, VALUES, "arrow", None, lasting=False)
     writer.write(_sorted(found))
     writer.close()
     output.rows = writer.rows
-    return {"values": writer.rows}
+    return {"values": writer.rows, "failed": {name: told for name, told in failed.items() if told}}
 
 
-def _fit_shard(job: Job, shard: dict[str, Any], steps: list[Any]) -> None:
+def _fit_shard(job: Job, shard: dict[str, Any], steps: list[Any], failed: dict[str, dict[str, int]]) -> None:
     from pipeline import values
     from pipeline.refine import apply, batches
 
+    shares = [share(job, step) for step in to_fit(job)]
     policy = job.refine["inputs"][shard["input"]]["values"]
     try:
         for table, _, _ in batches(job, shard):
-            table, _ = values.apply(policy, _sample(table, max(share(job, step) for step in to_fit(job))))
-            for _ in apply(steps, table):
-                pass
+            table, _ = values.apply(policy, _sample(table, shares))
+            with watched(job):
+                for name, outcome in apply(steps, table):
+                    if name in failed:  # a probe sends nobody away: it raised, as the rule will
+                        _add(failed[name], Counter(outcome[1].field("reason").to_pylist()))
     except InputError:
-        return
+        return  # it cannot be read: refine meets the same, and quarantines the shard with the letter
     except (GristmillError, OSError, MemoryError, AssertionError):
         raise
     except Exception:
-        return
+        return  # a reader broke in a way that nobody foresaw: refine meets the same bytes, and quarantines the shard
 
 
 PLACE = "_place"
 """Column: where a document stands between 0 and 1, by the hash of its source and id as they were read."""
 
 
-def _sample(table: pa.Table, part: float) -> pa.Table:
-    if part >= 1:
+def _sample(table: pa.Table, shares: list[float]) -> pa.Table:
+    """The documents of the largest sample, with their places where any rule has but a share of them."""
+    if min(shares) >= 1:
         return table
     places = record_keys(table["source"], table["id"])[:, 0] / 2.0**64
-    return table.append_column(PLACE, pa.array(places)).filter(pa.array(places < part))
+    table = table.append_column(PLACE, pa.array(places))
+    return table if max(shares) >= 1 else table.filter(pa.array(places < max(shares)))
+
+
+def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, n in more.items():
+        total[name] = total.get(name, 0) + n
 
 
 def _probes(job: Job, tell: Callable[[str, pa.Array, np.ndarray], None]) -> list[Any]:
@@ -195,9 +211,8 @@ def _probes(job: Job, tell: Callable[[str, pa.Array, np.ndarray], None]) -> list
     found = []
     for named in steps[: last + 1]:
         if named.name in asked:
-            found.append(Named(named.name, _probe(asked[named.name], share(job, asked[named.name]), tell), False))
-        elif not named.fitted:
-            found.append(named)
+            named = Named(named.name, _probe(asked[named.name], share(job, asked[named.name]), tell), False)
+        found.append(named)
     return found
 
 
@@ -237,9 +252,29 @@ def fitted(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         found = [manifest for manifest in manifests(job.output, "fit") if output_rows(manifest, "values")]
         table = pa.concat_tables([VALUES.empty_table(), *(files.table(manifest, "values") for manifest in found)])
         for step in to_fit(job):
-            here = table.filter(pc.equal(table["step"], step["name"]))
+            here = table.select(["group", "value"]).filter(pc.equal(table["step"], step["name"]))
+            failed = _failed(job, step["name"])
+            if failed and not len(here):
+                raise RunError(_nothing_measured(step, failed))
             told[step["name"]] = {**_bounds_of(step["options"], here), "share": share(job, step)}
+            told[step["name"]] |= {"failed": failed} if failed else {}
     return {"thresholds": told}
+
+
+def _failed(job: Job, name: str) -> dict[str, int]:
+    """Sampled documents that the rule could not measure, by reason."""
+    total: dict[str, int] = {}
+    for manifest in manifests(job.output, "fit"):
+        _add(total, manifest["counts"]["failed"].get(name, {}))
+    return dict(sorted(total.items()))
+
+
+def _nothing_measured(step: dict[str, Any], failed: dict[str, int]) -> str:
+    told = ", ".join(f"{reason} {n:,} times" for reason, n in failed.items())
+    return (
+        f"{step['name']}: no bounds can be fitted, for the signal {step['options']['signal']} failed on every document of the sample ({told}). "
+        f"With 'keep: {{{step['options']['signal']}: {{min: 0}}}}' in its place, gristmill preview shows some of them."
+    )
 
 
 def _grouped(table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -279,6 +314,7 @@ def bounds_words(manifest: dict[str, Any]) -> list[str]:
             f"{step} {'reused' if 'share' not in found else 'fitted'}: {'; '.join(told) or 'nothing'}"
             + (f"; and {len(groups) - few - len(told)} groups more" if len(groups) - few > len(told) else "")
             + (f"; {few} of too few documents are not judged" if few else "")
+            + "".join(f"; {n:,} documents could not be measured ({why})" for why, n in found.get("failed", {}).items())
         )
     return lines
 

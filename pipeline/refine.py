@@ -54,7 +54,6 @@ class Named:
     step: Step
     edits: bool
     judges: bool = False  # it is a `filters.rules.Judge`: takes the table's `Views` and leaves the texts as they are
-    fitted: bool = False  # its bounds come from the stage `fitted`
 
 
 class Steps(Protocol):
@@ -295,7 +294,6 @@ def _built(refine_json: str, bounds_json: str) -> list[Named]:
             build(RowStep(**step), record),
             _edits(step),
             step["kind"] in ("rules", "fitted") and not step["on"],
-            step["kind"] == "fitted",
         )
         for step in part["steps"]
     ]

@@ -314,7 +314,8 @@ class _Driver:
         dying = storage.read_bytes(mark).decode() if storage.exists(mark) else ""
         left = [shard["path"] for shard in spec["shards"] if shard["path"] not in given_up]
         culprit = dying if dying in left else left[0]
-        self.reporter.note(f"{culprit} is quarantined: {error}")
+        lost = "is quarantined" if spec["stage"] == "refine" else "is left out of the sample that bounds are fitted to"
+        self.reporter.note(f"{culprit} {lost}: {error}")
         return {**spec, "give_up": {**given_up, culprit: error}, "session": f"retry-{time.time_ns():x}"}
 
 

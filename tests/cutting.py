@@ -20,12 +20,17 @@ run: {{engine: local, batch_size: {batch}}}
 """
 
 
-def job_of(folder, steps, *, split="{train: 1}", output="", batch=1000, out="out"):
-    """(job, run settings) of a recipe over the JSON Lines of a folder."""
+def job_of(folder, steps, *, split="{train: 1}", output="", batch=1000, out="out", run="", uses=""):
+    """(job, run settings) of a recipe over the JSON Lines of a folder. `run`: more keys of that part, as YAML."""
     text = RECIPE.format(
-        paths=folder / "*.jsonl", out=folder / out, steps=json.dumps(steps), split=split, output=output, batch=batch
+        paths=folder / "*.jsonl",
+        out=folder / out,
+        steps=json.dumps(steps),
+        split=split,
+        output=output,
+        batch=f"{batch}{run}",
     )
-    recipe, source = read(text, "r.yaml")
+    recipe, source = read(text + (f"uses: {uses}" if uses else ""), "r.yaml")
     return resolve_job(recipe, source), recipe.run
 
 

@@ -20,12 +20,13 @@ from filters.fitted import fit, keep_fitted
 from pipeline import fit as stage
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RunError
 from pipeline.explain import explain
 from pipeline.outlook import outlook, outlook_text
 from pipeline.preview import preview
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
+from pipeline.tasks import run_task
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=2, max_size=60)
 
@@ -82,7 +83,7 @@ def test_groups_have_their_own_bounds_and_unknown_ones_none(record):
 
 
 def corpus(count=240):
-    """Documents of 1 to 60 words in "short" and 101 to 160 in "long", each length twice; every tenth is empty of letters."""
+    """Documents of 1 to 60 words in "short" and 101 to 160 in "long", each length twice."""
     records = []
     for n in range(count):
         length = n // 4 % 60 + 1 + 100 * (n % 2)
@@ -138,6 +139,12 @@ def test_same_bytes_whatever_batches_and_order(tmp_path):
     one = mill(tmp_path, STEPS, shards(records, 3), batch=7, out="one", output=", signals: all")
     two = mill(tmp_path, STEPS, batch=1000, out="two", output=", signals: all")
     assert sums(one) == sums(two)
+    (tmp_path / "turned").mkdir()
+    turned = dict(zip(("s2", "s1", "s0"), shards(records, 3).values()))
+    other = mill(tmp_path / "turned", STEPS, turned, output=", signals: all")
+    assert manifest(other)["thresholds"] == manifest(one)["thresholds"]
+    corpora = [{path: found for path, found in sums(out).items() if path.startswith("train")} for out in (one, other)]
+    assert corpora[0] == corpora[1] and corpora[0]
 
 
 def test_a_sample_is_by_document_not_by_file(tmp_path):
@@ -188,6 +195,92 @@ def test_two_rules_and_where(tmp_path):
         plain_quantile(lengths(records, "long"), 0.5)
     )
     assert found["02.keep.word_count"]["groups"][""]["min"] is None
+
+
+def test_rules_with_different_samples(tmp_path):
+    """Each has its own: that of half the documents does not hang on whether another rule has all of them."""
+    half = {"word_count": {"quantile": [0.1, 0.9], "sample": 0.5}}
+    whole = {"mean_word_length": {"quantile": [0, 0.9]}}
+    most = {"mean_word_length": {"quantile": [0, 0.9], "sample": 0.9}}
+    records = corpus()
+    alone = manifest(mill(tmp_path, [{"keep": half}], shards(records, 2), out="alone"))["thresholds"]
+    for name, other in (("whole", whole), ("most", most)):
+        found = manifest(mill(tmp_path, [{"keep": half}, {"keep": other}], out=name))["thresholds"]
+        assert found["01.keep.word_count"] == alone["01.keep.word_count"]
+        documents = found["02.keep.mean_word_length"]["groups"][""]["documents"]
+        assert documents == 240 if name == "whole" else 190 < documents < 240
+    assert 80 < alone["01.keep.word_count"]["groups"][""]["documents"] < 160
+
+
+USES = """
+import numpy as np
+from filters import signal
+
+@signal(family="test", source="this test")
+def fragile(texts):
+    \"\"\"Words; fails on texts of 101 words, wants a gigabyte for those of 102.\"\"\"
+    words = np.array([len(text.split()) for text in texts.strings], float)
+    if (words == 101).any():
+        raise ValueError("no")
+    if (words == 102).any():
+        bytearray(1 << 30)
+    return words
+"""
+
+
+def test_documents_that_a_rule_cannot_measure_are_counted(tmp_path):
+    """What asks for too much memory fails here as it does in refine."""
+    (tmp_path / "fragile.py").write_text(USES)
+    rule = [{"keep": {"fragile": {"quantile": [0, 0.9]}}}]
+    memory = ", document_memory: 64MB"
+    out = mill(tmp_path, rule, shards(corpus(), 2), batch=50, run=memory, uses=tmp_path / "fragile.py")
+    found = manifest(out)["thresholds"]["01.keep.fragile"]
+    assert found["failed"] == {"error.MemoryError": 2, "error.ValueError": 2}
+    assert found["groups"][""]["documents"] == 236
+    assert {row["reason"] for row in rejected(out)} == {"fragile.max", "error.MemoryError", "error.ValueError"}
+    assert "2 documents could not be measured (error.ValueError)" in funnel(manifest(out))
+
+
+def test_a_rule_that_can_measure_nothing_ends_the_run(tmp_path):
+    (tmp_path / "fragile.py").write_text(USES.replace("== 101", "> 0"))
+    rule = [{"keep": {"fragile": {"quantile": [0, 0.9]}}}]
+    with pytest.raises(RunError, match=r"fragile failed on every document of the sample \(error.ValueError 240 times"):
+        mill(tmp_path, rule, shards(corpus(), 1), run=", attempts: 1", uses=tmp_path / "fragile.py")
+
+
+def test_fit_leaves_a_mark_where_it_dies(tmp_path, monkeypatch):
+    """Or a run in one process would die of the same document for ever. Its shard leaves the sample after `attempts` deaths."""
+    mill(tmp_path, [], shards(corpus(), 2), out="first")
+    job, settings = job_of(tmp_path, STEPS)
+    notes = []
+    told = Silent()
+    told.note = notes.append
+
+    def dies(spec):
+        if spec["stage"] == "fit" and not spec.get("give_up"):
+            (tmp_path / "out" / ".work" / "attempts" / f"{spec['task']}.shard").write_text(spec["shards"][1]["path"])
+            raise SystemExit  # what ends a process leaves the mark; here it is put back by hand
+        return run_task(spec)
+
+    monkeypatch.setattr("pipeline.engines.local.run_task", dies)
+    monkeypatch.setattr("pipeline.engines.local.storage.delete", lambda path: None)
+    for _ in range(settings.attempts):
+        with pytest.raises(SystemExit):
+            run(job, settings, LocalEngine(), told)
+    run(job, settings, LocalEngine(), told)
+    assert [note.partition(":")[0] for note in notes] == [
+        f"{tmp_path / 's1.jsonl'} is left out of the sample that bounds are fitted to"
+    ]
+    assert manifest(tmp_path / "out")["thresholds"]["01.keep.word_count"]["groups"]["short"]["documents"] == 120
+    assert "long" not in manifest(tmp_path / "out")["thresholds"]["01.keep.word_count"]["groups"]
+
+
+def test_a_rule_that_reuses_bounds_judges_before_another_is_fitted(tmp_path):
+    records = corpus()
+    first = mill(tmp_path, STEPS, shards(records, 2), out="first")
+    again = [{"keep": {"word_count": {"thresholds": str(first)}}}, {"keep": {"mean_word_length": {"zscore": 3}}}]
+    found = manifest(mill(tmp_path, again, out="again"))["thresholds"]["02.keep.mean_word_length"]
+    assert found["groups"][""]["documents"] == len(expected(records)) < len(records)
 
 
 def test_small_groups_are_not_judged(tmp_path):
@@ -241,22 +334,27 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
 
     class Stopping(LocalEngine):
         def __init__(self, last):
-            self.last = last
+            super().__init__()
+            self.last, self.stages = last, []
 
         def map(self, specs):
             if specs and specs[0]["stage"] == self.last:
                 raise KeyboardInterrupt
+            self.stages += [spec["stage"] for spec in specs]
             return super().map(specs)
 
     records = corpus()
     whole = mill(tmp_path, STEPS, shards(records, 3), out="whole")
     job, settings = job_of(tmp_path, STEPS)
+    done = []
     for last in ("fitted", "refine"):
+        engine = Stopping(last)
         with pytest.raises(KeyboardInterrupt):
-            run(job, settings, Stopping(last), Silent())
-    fitted = sorted(path.name for path in (tmp_path / "out" / ".work" / "manifests").rglob("*") if path.is_file())
-    outcome = run(job, settings, LocalEngine(), Silent())
-    assert len(fitted) >= 2 and outcome.resumed
+            run(job, settings, engine, Silent())
+        done.append(set(engine.stages))
+    engine = Stopping("")
+    assert run(job, settings, engine, Silent()).resumed
+    assert done == [{"fit"}, {"fitted"}] and not {"fit", "fitted"} & set(engine.stages)
     assert sums(whole) == sums(tmp_path / "out")
     assert not (tmp_path / "out" / ".work" / "fit").exists()
 

@@ -1,8 +1,9 @@
 """The engine of tests, previews and debuggers: a loop in this process.
 
-A document that crashes or hangs in native code ends the process, and with it the run. So a refine task leaves a mark
-while it is worked on: a run that finds one knows that the last one died there, and isolates the documents of that task. After a
-crash the same command goes on, as ever, and gets past the document; so it does after a kill -9, only slower for one task.
+A document that crashes or hangs in native code ends the process, and with it the run. So a task of fit or refine leaves a mark
+while it is worked on: a run that finds one knows that the last one died there, and isolates the documents of that task of refine. After
+a crash the same command goes on, as ever, and gets past the document; so it does after a kill -9, only slower for one task. In fit,
+which only samples, a shard that the run has died on `attempts` times is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class LocalEngine:
     def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Runs each task; its result is there before the next one begins."""
         for spec in specs:
-            yield self._tried(spec) if spec["stage"] == "refine" else run_task(spec)
+            yield self._tried(spec) if spec["stage"] in ("fit", "refine") else run_task(spec)
 
     def close(self) -> None:
         """Nothing to end."""
