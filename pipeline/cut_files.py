@@ -19,8 +19,9 @@ from filters.step import reasons, set_column
 from pipeline import ledger
 from pipeline.commit import Attempt
 from pipeline.documents import DocumentFiles, measured, text_stages
+from pipeline.isolation import watched
 from pipeline.job import Job
-from pipeline.refine import ledger_rows, measure_rest
+from pipeline.refine import SIGNALS_STEP, guarded, ledger_rows, signals_step
 from pipeline.tables import SteadyWriter
 
 TOP = 20
@@ -69,7 +70,7 @@ class CutFiles:
     """Writer of the files of one cut task; `kind` is lines or substrings."""
 
     def __init__(self, job: Job, attempt: Attempt, task: dict[str, Any], kind: str) -> None:
-        self._part, self._options = job.refine, job.refine["cuts"][kind]
+        self._job, self._part, self._options = job, job.refine, job.refine["cuts"][kind]
         self._attempt, self._kind = attempt, kind
         self._last = text_stages(job)[-1] == task["stage"]
         prefix = f".work/{task['stage']}/{task['index']:06d}"
@@ -92,11 +93,22 @@ class CutFiles:
             changed = pc.not_equal(table["text"], cut.texts).to_numpy()
             out = changed & (_chars(cut.texts) < self._options["min_left"])
             if out.any():
-                self._reject(table.filter(pa.array(out)), _chars(cut.texts)[out])
+                self._too_short(table.filter(pa.array(out)), _chars(cut.texts)[out])
             table = set_column(table, "text", cut.texts).filter(pa.array(~out))
+        if self._last:
+            table = self._measured(table)
         self._account["kept"] += len(table)
         if len(table):
-            self._documents.write(measure_rest(self._part, table) if self._last else table)
+            self._documents.write(table)
+
+    def _measured(self, table: pa.Table) -> pa.Table:
+        """With the signals that no rule has measured, without the documents that one of them fails on."""
+        with watched(self._job):
+            table, why = guarded(signals_step(self._part), table)
+        out = pc.is_valid(why)
+        if pc.any(out).as_py():
+            self._reject(table.filter(out), why.filter(out), SIGNALS_STEP)
+        return table.filter(pc.invert(out))
 
     def _count(self, table: pa.Table, cut: Cut) -> None:
         self._counts["documents"] += int(pc.sum(pc.not_equal(table["text"], cut.texts)).as_py() or 0)
@@ -107,12 +119,14 @@ class CutFiles:
             entries = [[row["removed"], row["documents"], row["line"][:TOP_CHARS], row["id"]] for row in rows]
             self._top = merged_top([self._top, entries])
 
-    def _reject(self, gone: pa.Table, left: np.ndarray) -> None:
+    def _too_short(self, gone: pa.Table, left: np.ndarray) -> None:
         """The ledger tells of the text before the cut."""
         least = float(self._options["min_left"])
         why = reasons(len(gone), np.arange(len(gone)), REASON, value=left.astype(float), threshold=least)
-        name = self._options["name"]
-        ledger.count_rejects(self._account, name, [REASON] * len(gone))
+        self._reject(gone, why, self._options["name"])
+
+    def _reject(self, gone: pa.Table, why: pa.StructArray, name: str) -> None:
+        ledger.count_rejects(self._account, name, why.field("reason").to_pylist())
         self._rejects_writer.write(ledger_rows(self._part, gone, why, name, gone["_shard"]))
 
     def close(self, documents_in: int) -> dict[str, Any]:

@@ -35,9 +35,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from filters.step import reasons
+from kernels.compile import cache_folder
 from pipeline.errors import RunError
 from pipeline.job import Job
-from pipeline.warmup import ensure_warm
+from pipeline.warmup import warm
 
 PIECE = 32
 """Documents that share the blame before each is tried alone."""
@@ -78,7 +79,7 @@ class Cell:
                 return
         size = PIECE if len(table) > PIECE else 1
         for start in range(0, len(table), size):
-            yield from self.apply(table.slice(start, size))
+            yield from self.apply(_alone(table, start, size))
 
     def close(self) -> None:
         """Ends the process and its fork."""
@@ -93,7 +94,7 @@ class Cell:
         self._ready()
         assert self._process and self._process.stdin and self._process.stdout
         guard = _Guard(self._fork, self._job.document_seconds, self._job.document_memory)
-        step = "00.read"
+        step, got = "00.read", False
         try:
             _send(self._process.stdin, table)
             while True:
@@ -101,21 +102,30 @@ class Cell:
                 if kind == "done":
                     return value
                 if kind == "ended":
-                    self._fork = 0
+                    self._end_fork(got)
                     raise _death(value, step)
-                step = value
+                if kind == "got":
+                    got = True
+                else:
+                    step = value
         except _Over as over:
-            self._end_fork(over)
+            self._kill_fork(got and not over.torn)
             raise Died(over.reason, step, None, over.limit) from None
         except (OSError, EOFError, pickle.UnpicklingError):
             self.close()
             raise Died("error.killed", step, "SIGKILL") from None
 
-    def _end_fork(self, over: _Over) -> None:
-        """Kills the fork; the process too, if the fork was in the middle of an answer."""
+    def _end_fork(self, got: bool) -> None:
+        """The fork ended. Had it not got the whole batch, the next one would read on from its middle: so the process goes, too."""
+        self._fork = 0
+        if not got:
+            self.close()
+
+    def _kill_fork(self, whole: bool) -> None:
+        """Kills the fork; the process too, if not all of the batch, or half an answer, is in the pipes."""
         try:
-            if over.torn:
-                raise EOFError("half an answer")
+            if not whole:
+                raise EOFError("half a message")
             os.kill(self._fork, signal.SIGKILL)
             assert self._process and self._process.stdout
             guard = _Guard(self._process.pid, START_SECONDS / PATIENCE, 1 << 60)
@@ -141,6 +151,11 @@ class Cell:
                 f"The process that documents are isolated in did not start ({error!r}). Memory or processes may be short on "
                 "this machine; the same command goes on from here, and run.isolate=never does without."
             ) from error
+
+
+def _alone(table: pa.Table, start: int, size: int) -> pa.Table:
+    """Rows without their neighbours: a slice would be sent with the buffers of the whole table, and charged for them."""
+    return table.take(pa.array(range(start, min(start + size, len(table)))))
 
 
 def _started(job: Job) -> subprocess.Popen[bytes]:
@@ -225,13 +240,17 @@ def _exactly(pipe: BinaryIO | Any, size: int, guard: _Guard | None) -> bytes:
 
 def serve() -> None:
     """The life of the process: a job, then a fork that works on batches, and another one whenever that dies."""
+    from pipeline.engines.worker import ready
+
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a step may print is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go where memory is short
     _die_with_parent()
-    ensure_warm(lambda text: None)  # or each fork would compile, and documents would be blamed for it
+    ready()
+    if cache_folder() is None:
+        warm()  # here, or each fork would compile, and documents would be blamed for it
     job = Job(**_receive(sys.stdin.buffer))
     steps = _telling(job, answers)
     while True:
@@ -263,15 +282,14 @@ def _telling(job: Job, answers: BinaryIO | Any) -> list[Any]:
 
 def _work(job: Job, steps: list[Any], answers: BinaryIO | Any) -> None:
     """Batches, until the input ends (EOFError)."""
-    from pipeline.refine import KEPT_STEP, apply, measure_rest
+    from pipeline.refine import apply
 
     _send(answers, ("ready", os.getpid()))
     while True:
         table = _receive(sys.stdin.buffer)
+        _send(answers, ("got", None))
         with _bounded(2 * job.document_memory):
             found = list(apply(steps, table))
-            if found[-1][0] == KEPT_STEP and not job.refine["cuts"]:
-                found[-1] = KEPT_STEP, measure_rest(job.refine, found[-1][1])
         _send(answers, ("done", found))
 
 

@@ -14,6 +14,7 @@ The files are the same whatever the batch size (see `pipeline.tables`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -99,17 +100,17 @@ def refine(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         "wat": {},
     }
     isolated = task.get("isolate", False) or job.isolate == "always"
-    steps: Steps = Cell(job) if isolated else Here(job)
-    for shard in task["shards"]:
-        given_up = task.get("give_up", {}).get(shard["path"])
-        if "mark" in task:
-            storage.write_bytes(task["mark"], shard["path"].encode())
-        found = (
-            _quarantined(shard, given_up, writers) if given_up else _refine_shard(job, shard, steps, writers, counts)
-        )
-        counts["shards"].append(found)
-        ledger.add(counts["account"], found["account"])
-    steps.close()
+    with contextlib.closing(Cell(job) if isolated else Here(job)) as steps:
+        for shard in task["shards"]:
+            given_up = task.get("give_up", {}).get(shard["path"])
+            if "mark" in task:
+                storage.write_bytes(task["mark"], shard["path"].encode())
+            if given_up:
+                found = _quarantined(shard, given_up, writers)
+            else:
+                found = _refine_shard(job, shard, steps, writers, counts)
+            counts["shards"].append(found)
+            ledger.add(counts["account"], found["account"])
     writers.close()
     counts["contaminated"] = decontaminated.as_json(counts["contaminated"])
     ledger.assert_balanced(counts["account"], f"refine task {task['index']}")
@@ -172,7 +173,7 @@ def _refine_batch(
                     int(np.bitwise_or.reduce(outcome[SHAPE].to_numpy(), initial=0)) if len(outcome) else 0
                 )
             decontaminated.tally(part["steps"], counts["contaminated"], outcome)
-            writers.keep(outcome if part["cuts"] else measure_rest(part, outcome), shard)
+            writers.keep(outcome, shard)
         elif name.startswith("split:"):
             account["read"] += outcome
             counts["split"][name[6:]] = counts["split"].get(name[6:], 0) + outcome
@@ -267,11 +268,12 @@ KEPT_STEP = ""
 READ_STEP = "00.read"
 LAYOUT_STEP = "98.layout"
 EMPTY_STEP = "99.empty"
+SIGNALS_STEP = "99.signals"
 
 
 def build_steps(job: Job, found: dict[str, Any] | None = None) -> list[Named]:
-    """The row steps of a job as functions, with the two that every run has: HTTP status and empty text. `found`: the bounds
-    of fitted rules, those of this run if None."""
+    """The row steps of a job as functions, with the two that every run has: HTTP status and empty text; and, last, signals that
+    are recorded but no rule has measured. `found`: the bounds of fitted rules, those of this run if None."""
     use_tokenizer(job.refine["tokenizer"])
     use_chat(job.refine["template"], job.refine["tokenizer"])
     found = bounds(job) if found is None else found
@@ -302,7 +304,8 @@ def _built(refine_json: str, bounds_json: str) -> list[Named]:
     fits = [Named(LAYOUT_STEP, fitting(part["layout"]), False)] if part["layout"] else []
     last = [Named(SPLIT_STEP, timed(split), False)] if split and split["times"] else []
     first = [Named(READ_STEP, _as_read, False), *checked]
-    return [*first, *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last]
+    rest = [Named(SIGNALS_STEP, signals_step(part), False)] if record and not part["cuts"] else []
+    return [*first, *middle, *fits, Named(EMPTY_STEP, _not_empty, False), *last, *rest]
 
 
 def _edits(step: dict[str, Any]) -> bool:
@@ -376,6 +379,11 @@ def guarded(step: Callable[..., Any], table: pa.Table, views: Views | None = Non
     halves = [guarded(step, half) for half in (table.slice(0, middle), table.slice(middle))]
     together = pa.concat_tables([half[0] for half in halves], promote_options="default")
     return together, pa.concat_arrays([half[1] for half in halves])
+
+
+def signals_step(part: dict[str, Any]) -> Step:
+    """The last step: nobody goes, but whom a signal fails on. With steps that cut texts it comes after these."""
+    return lambda table: (measure_rest(part, table), all_kept(len(table)))
 
 
 def measure_rest(part: dict[str, Any], table: pa.Table) -> pa.Table:

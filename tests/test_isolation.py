@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pickle
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from corpus import gristmill, sums
 from fuzz import warc_record
 from test_run import kept, manifest, rejected
 
 from filters import extract
+from filters.step import set_column
+from pipeline import isolation
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.worker import tries
+from pipeline.errors import RunError
+from pipeline.explain import explain
+from pipeline.isolation import Cell
 from pipeline.job import prepare
 from pipeline.progress import Silent
+from pipeline.refine import batches
 from pipeline.run import run
 
 POISON = '''
 import ctypes, os, re, signal
 import numpy as np
+import pyarrow as pa
 from filters import signal as register
 
 def crash(): ctypes.string_at(0)
@@ -42,6 +55,18 @@ def poison(texts):
             if "HARMLESS" not in os.environ:
                 globals()[word[7:]]()
     return out
+
+@register(family="test", source="this test")
+def fussy(texts):
+    """Likes no digits; other texts are 1."""
+    if any(re.search("[0-9]", text) for text in texts.strings):
+        raise ValueError("a digit")
+    return np.ones(len(texts))
+
+@register(family="test", source="this test")
+def threads(texts):
+    """How many threads Arrow may use here."""
+    return np.full(len(texts), float(pa.cpu_count()))
 '''
 RECIPE = """
 uses: {folder}/poison.py
@@ -50,16 +75,19 @@ steps:
   - edit: {{normalize_whitespace: {{}}}}
   - keep: {{poison: {{min: 1}}}}
   - dedup: {{exact: {{}}}}
-output: {{path: {out}, format: jsonl, split: {{train: 0.9, validation: 0.1}}, signals: [word_count]}}
+output: {{path: {out}, format: jsonl, split: {{train: 0.9, validation: 0.1}}, signals: [word_count{signals}]}}
 run: {{engine: local, isolate: {isolate}, document_seconds: {seconds}, document_memory: 300MB, batch_size: {batch}}}
 """
 
 
-def recipe(folder: Path, out: str, isolate: str, *, seconds: float = 1, batch: int = 1000) -> str:
+def recipe(
+    folder: Path, out: str, isolate: str, *, seconds: float = 1, batch: int = 1000, signals: str = "", cut: str = ""
+) -> str:
     """A recipe's file in `folder` whose step may do harm."""
     (folder / "poison.py").write_text(POISON)
-    text = RECIPE.format(folder=folder, out=folder / out, isolate=isolate, seconds=seconds, batch=batch)
-    (folder / f"{out}.yaml").write_text(text)
+    more = {"seconds": seconds, "batch": batch, "signals": signals}
+    text = RECIPE.format(folder=folder, out=folder / out, isolate=isolate, **more)
+    (folder / f"{out}.yaml").write_text(text.replace("  - dedup", f"{cut}  - dedup"))
     return str(folder / f"{out}.yaml")
 
 
@@ -120,6 +148,64 @@ def test_isolation_changes_no_byte(tmp_path: Path) -> None:
     assert sums(tmp_path / "a") == sums(tmp_path / "b") == sums(tmp_path / "c")
 
 
+def test_a_document_that_only_a_recorded_signal_fails_on_goes_like_any_other(tmp_path: Path) -> None:
+    """No rule asks for `fussy`: it is measured at the end, within the same fences; behind steps that cut texts, too."""
+    (tmp_path / "in").mkdir()
+    rows = [
+        {"id": str(row), "text": f"words of a document{' 7' * (row % 9 == 0)} {chr(97 + row)}"} for row in range(20)
+    ]
+    (tmp_path / "in" / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, isolate, cut in (("a", "never", ""), ("b", "always", ""), ("c", "never", "  - dedup: {lines: {}}\n")):
+        mill(recipe(tmp_path, name, isolate, batch=7, signals=", fussy", cut=cut))
+        assert manifest(tmp_path / name)["account"] == {"read": 20, "kept": 17, "rejected": 3, "quarantined": 0}
+        found = [(row["id"], row["step"], row["reason"], row["detail"]) for row in rejected(tmp_path / name)]
+        assert sorted(found) == [(each, "99.signals", "error.ValueError", "a digit") for each in ("0", "18", "9")]
+        assert all(row["signals"]["fussy"] == 1 for row in kept(tmp_path / name))
+    assert sums(tmp_path / "a") == sums(tmp_path / "b")
+    assert "error.ValueError" in explain(str(tmp_path / "a"), "9")
+
+
+def test_what_goes_to_the_process_and_what_is_lost_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents(tmp_path, "crash", files=1)
+    job, _ = prepare(recipe(tmp_path, "out", "always", signals=", threads"))
+    table = next(batches(job, job.shards[0]))[0]
+    padded = [text if "POISON" in text else text + " word" * 10_000 for text in table["text"].to_pylist()]
+    table = set_column(table, "text", pa.array(padded, pa.large_string()))
+    sent: list[tuple[int, int]] = []
+
+    def told(pipe: Any, value: Any) -> None:
+        sent.extend([(len(value), len(pickle.dumps(value)))] if isinstance(value, pa.Table) else [])
+        send(pipe, value)
+
+    send = isolation._send
+    monkeypatch.setattr(isolation, "_send", told)
+    signal.signal(signal.SIGALRM, lambda *given: pytest.fail("both wait for each other"))
+    signal.alarm(60)
+    with contextlib.closing(Cell(job)) as cell:
+        cell._ready()  # a fork that is killed while the batch, larger than a pipe, is on its way to it
+        os.kill(cell._fork, signal.SIGSTOP)
+        threading.Timer(0.2, os.kill, (cell._fork, signal.SIGKILL)).start()
+        for rows in (table.slice(0, 40), table.slice(40), table.slice(0, 3)):
+            outcomes = list(cell.apply(rows))
+            ids = [each for name, found in outcomes if not name for each in found["id"].to_pylist()]
+            assert ids == [each for each in rows["id"].to_pylist() if each != "0.45"]
+            measured = [found["signal.threads"].to_pylist() for name, found in outcomes if not name and len(found)]
+            assert {each for values in measured for each in values} == {1.0}  # one thread a task, here too
+    signal.alarm(0)
+    alone = [size for rows, size in sent if rows == 1]
+    assert len(alone) == 32 and max(alone) < 100_000 < sum(alone)  # of 50 kB each: nobody is charged for neighbours
+
+
+def test_the_process_goes_with_a_task_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents(tmp_path)
+    closed = []
+    monkeypatch.setattr(Cell, "apply", lambda *given: (_ for _ in ()).throw(OSError("no space")))
+    monkeypatch.setattr(Cell, "close", lambda cell: closed.append(cell))
+    with pytest.raises(RunError, match="no space"):
+        mill(recipe(tmp_path, "out", "always"))
+    assert len(closed) == 3  # as many as attempts
+
+
 @pytest.mark.parametrize(
     ("poison", "code", "reason"),
     [("crash", -signal.SIGSEGV, "error.crashed"), ("hang", 1, "error.timeout")],
@@ -128,7 +214,8 @@ def test_the_local_engine_gets_past_it_at_the_second_try(tmp_path: Path, poison:
     """The run dies with its process; the mark that it left sends the task's documents into another one."""
     documents(tmp_path, poison)
     path = recipe(tmp_path, "out", "auto")
-    first = gristmill("run", path, "-q")
+    # what hangs is ended after ten times as much
+    first = gristmill("run", path, "-q", "--set", "run.document_seconds=0.3")
     assert first.returncode == code, first.stderr
     assert (code < 0) or ("Timeout" in first.stderr and "poison.py" in first.stderr)
     again = gristmill("run", path, "-q")

@@ -17,7 +17,7 @@ from pipeline import storage
 
 def tried(spec: dict[str, Any]) -> dict[str, Any]:
     """`run_task` with the bookkeeping of attempts; `spec` also has "session" (of the driver), "attempts" and "isolate"."""
-    _ready()
+    ready()
     from pipeline.tasks import run_task
 
     folder = storage.join(spec["output"], ".work", "attempts", spec["session"])
@@ -49,7 +49,7 @@ def died(spec: dict[str, Any], attempts: int) -> dict[str, Any]:
 
 
 @functools.cache
-def _ready() -> None:
+def ready() -> None:
     """Once a process: one thread a task (the engine owns parallelism), and the kernels compiled."""
     import pyarrow as pa
 
