@@ -53,8 +53,8 @@ def refine(path: Path, scratch: Path, steps: list[Any]) -> Path:
     from pipeline.plan import stage_tasks
     from pipeline.run import claim
 
-    job, _ = prepare(str(write(path, scratch, steps)))
-    claim(job)
+    job, settings = prepare(str(write(path, scratch, steps)))
+    claim(job, settings.run)
     specs = [spec | {"job": fingerprint(job.as_json())} for spec in stage_tasks(job, "refine", [])]
     results = list(LocalEngine().map(specs))
     failed = [result for result in results if not result["ok"]]

@@ -209,10 +209,13 @@ def retry(
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="Read again what is quarantined, and what a step failed on.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="ray or local, as for run.")] = "ray",
+    engine: Annotated[str, typer.Option(help="ray or local (default, as of all settings: as the run had it).")] = "",
     address: Annotated[str, typer.Option(help="A running Ray cluster, as for run.")] = "",
-    workers: Annotated[int, typer.Option(help="Tasks at once (default: every core).", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Tasks at once, as for run.", min=0)] = 0,
     set_: SetOption = [],  # noqa: B006 (typer reads the default)
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on although a source loses most of its documents to dedup.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     json_: JsonOption = False,
 ) -> None:
@@ -225,9 +228,9 @@ def retry(
 
     if not quarantined:
         raise InputError("retry what? The one thing that can be tried again is --quarantined.")
-    settings = run_settings(
-        _assignments([], "", set_, [("run.engine", engine), ("run.address", address), ("run.workers", workers)])
-    )
+    extra = [("run.engine", engine), ("run.address", address), ("run.workers", workers)]
+    extra += [("run.max_source_loss", 1)] if accept_loss else []
+    settings = run_settings(out, _assignments([], "", set_, extra))
     with _interruptible(out):
         teller = reporter(quiet or json_)
         try:
@@ -237,7 +240,7 @@ def retry(
             teller.close()
             mill.close()
     if json_:
-        _print_json({**told.manifest, "retried": told.lines, "shards_kept": told.tasks_kept, "exit_code": told.code})
+        _print_json({**told.manifest, "retried": told.lines, "tasks_kept": told.tasks_kept, "exit_code": told.code})
     elif told.lines:
         typer.echo("\n".join([*told.lines, "", funnel(told.manifest)]))
     else:

@@ -63,8 +63,10 @@ class Outcome:
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool = False) -> Outcome:
-    """Makes the corpus, or goes on making it.
+def run(
+    job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool = False, keep_work: bool = False
+) -> Outcome:
+    """Makes the corpus, or goes on making it. `keep_work`: the files between stages stay, whatever the settings say.
 
     Errors: RecipeError if the folder is another recipe's or no run's; RunError if another driver holds it or a task failed for good.
     """
@@ -72,16 +74,17 @@ def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool
     with Lease(job.output):
         if fresh:
             clear(job.output)
-        state = claim(job)
+        state = claim(job, settings)
+        keep_work = keep_work or settings.keep_work
         done = corpus_manifest(job.output)
         if done is not None:
-            if not settings.keep_work and not too_many_quarantined(done, settings.max_quarantined):
+            if not keep_work and not too_many_quarantined(done, settings.max_quarantined):
                 sweep(job)  # a run that was killed after its manifest has not come to this
             return Outcome(done, time.perf_counter() - started, already=True)
         driver = _Driver(job, settings, engine, reporter)
         final_round = driver.stages()
         manifest = finish(job, final_round)
-        if not settings.keep_work and not too_many_quarantined(manifest, settings.max_quarantined):
+        if not keep_work and not too_many_quarantined(manifest, settings.max_quarantined):
             sweep(job)
     return Outcome(manifest, time.perf_counter() - started, resumed=state == "resumed", stage_seconds=driver.seconds)
 
@@ -89,7 +92,7 @@ def run(job: Job, settings: Run, engine: Engine, reporter: Reporter, fresh: bool
 def make_index(job: Job, settings: Run, engine: Engine, reporter: Reporter) -> dict[str, int]:
     """Makes the index that a job of `pipeline.older.index_job` asks for, or goes on making it. Returns its counts."""
     with Lease(job.output):
-        claim(job)
+        claim(job, settings)
         driver = _Driver(job, settings, engine, reporter)
         driver.stage("index", [])
         found = manifests(job.output, "index")
@@ -112,15 +115,15 @@ def identity(job: Job) -> dict[str, Any]:
     }
 
 
-def claim(job: Job) -> str:
-    """Makes the output folder this job's, or finds that it is. Returns 'new' or 'resumed'. Errors: RecipeError."""
+def claim(job: Job, settings: Run) -> str:
+    """Makes the output folder this job's, or finds that it is, and notes how the work is done. Returns 'new' or 'resumed'. Errors: RecipeError."""
     path = job_path(job.output)
     if storage.exists(path):
         theirs = json.loads(storage.read_bytes(path))["identity"]
         changed = differences(theirs, json.loads(json.dumps(identity(job))))
         if changed:
             raise RecipeError(_mixed(job, changed))
-        write_job(job)
+        write_job(job, settings)
         return "resumed"
     strangers = [f.path for f in storage.list_files(job.output) if "/.work/" not in f.path.replace("\\", "/")]
     if strangers:
@@ -128,16 +131,15 @@ def claim(job: Job) -> str:
             f"The output folder {job.output} is not empty and no run of gristmill made it ({strangers[0]} is there). "
             "Give another output.path, or empty the folder."
         )
-    write_job(job)
+    write_job(job, settings)
     return "new"
 
 
-def write_job(job: Job) -> None:
-    """Says whose folder it is. The recipe keeps the order of its keys: a retry writes it into the manifest."""
-    storage.write_bytes(
-        job_path(job.output),
-        json.dumps({"identity": identity(job), "job": asdict(job)}, ensure_ascii=False).encode(),
-    )
+def write_job(job: Job, settings: Run) -> None:
+    """Says whose folder it is, and how the work is done, for a retry. The recipe keeps the order of its keys: a retry writes it
+    into the manifest."""
+    told = {"identity": identity(job), "job": asdict(job), "run": settings.model_dump()}
+    storage.write_bytes(job_path(job.output), json.dumps(told, ensure_ascii=False).encode())
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -215,6 +217,11 @@ def clear_outputs(output: str) -> None:
 # -- the stages ------------------------------------------------------------------------------------
 
 
+def stage_hash(found: list[dict[str, Any]]) -> str:
+    """Of the manifests of a finished stage: what a later stage's tasks know it by."""
+    return fingerprint([[manifest["task"], [o["sha256"] for o in manifest["outputs"]]] for manifest in found])
+
+
 class _Driver:
     def __init__(self, job: Job, settings: Run, engine: Engine, reporter: Reporter) -> None:
         self.job = job
@@ -278,7 +285,7 @@ class _Driver:
         text = json.dumps(found, ensure_ascii=False, sort_keys=True)
         storage.write_bytes(stage_path(self.job.output, stage), text.encode())
         self.seconds[stage] = time.perf_counter() - started
-        return fingerprint([[m["task"], [o["sha256"] for o in m["outputs"]]] for m in found if m])
+        return stage_hash([manifest for manifest in found if manifest])
 
     def _work_off(self, todo: list[dict[str, Any]], sizes: dict[str, int]) -> None:
         """Runs tasks until each is done; a failed one is tried again up to the recipe's number of attempts."""
@@ -308,15 +315,24 @@ class _Driver:
         )
 
     def _set_aside(self, spec: dict[str, Any], error: str) -> dict[str, Any]:
-        """The spec without the shard that its worker died on."""
-        given_up = dict(spec.get("give_up", {}))
-        mark = storage.join(self.job.output, ".work", "attempts", f"{spec['task']}.shard")
+        """The spec without the shard that its worker died on, and without those that were set aside before, by this command or
+        an earlier one: of two that end the process, in one task, each would else be tried again because of the other."""
+        mark, earlier = (
+            storage.join(self.job.output, ".work", "attempts", f"{spec['task']}.{ending}")
+            for ending in ("shard", "given_up")
+        )
+        tried = spec.get("give_up", {})
+        given_up = {**(json.loads(storage.read_bytes(earlier)) if storage.exists(earlier) else {}), **tried}
         dying = storage.read_bytes(mark).decode() if storage.exists(mark) else ""
+        if dying in given_up and dying not in tried:
+            return {**spec, "give_up": given_up, "session": f"retry-{time.time_ns():x}"}
         left = [shard["path"] for shard in spec["shards"] if shard["path"] not in given_up]
         culprit = dying if dying in left else left[0]
         lost = "is quarantined" if spec["stage"] == "refine" else "is left out of the sample that bounds are fitted to"
         self.reporter.note(f"{culprit} {lost}: {error}")
-        return {**spec, "give_up": {**given_up, culprit: error}, "session": f"retry-{time.time_ns():x}"}
+        given_up[culprit] = error
+        storage.write_bytes(earlier, json.dumps(given_up).encode())
+        return {**spec, "give_up": given_up, "session": f"retry-{time.time_ns():x}"}
 
 
 # -- the end ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from filters.step import set_column
 from pipeline import isolation
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.worker import tries
+from pipeline.engines.worker import died, tries
 from pipeline.errors import RunError
 from pipeline.explain import explain
 from pipeline.isolation import Cell
@@ -241,8 +242,8 @@ def test_a_worker_that_dies_is_followed_by_one_that_isolates(tmp_path: Path) -> 
     from pipeline.run import claim
 
     documents(tmp_path, "crash", files=1)
-    job, _ = prepare(recipe(tmp_path, "out", "auto"))
-    claim(job)
+    job, settings = prepare(recipe(tmp_path, "out", "auto"))
+    claim(job, settings.run)
     (task,) = stage_tasks(job, "refine", [])
     spec = {**task, "job": fingerprint(job.as_json()), "session": "s", "attempts": 1, "isolate": "auto"}
     first, second = Helper(), Helper()
@@ -267,6 +268,34 @@ def test_never_is_never(tmp_path: Path) -> None:
     assert done.returncode == 3 and "died 1 times" in done.stdout
     assert list(manifest(tmp_path / "out")["shards"]["quarantined"]) == [str(tmp_path / "in" / "0.jsonl")]
     assert len(kept(tmp_path / "out")) == 3
+
+
+def test_two_deadly_shards_of_one_task_are_set_aside_although_each_ends_the_command(tmp_path: Path) -> None:
+    """The local engine's way with `isolate: never`: what was given up is known to the next command, too."""
+    documents(tmp_path, files=3, count=2)
+    job, settings = prepare(recipe(tmp_path, "out", "never"))
+    deadly = [shard["path"] for shard in job.shards[:2]]
+
+    class Deadly(LocalEngine):
+        def map(self, specs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+            for spec in specs:
+                left = [path for path in deadly if path not in spec.get("give_up", {})]
+                mark = tmp_path / "out" / ".work" / "attempts" / f"{spec['task']}.shard"
+                if spec["stage"] != "refine" or not left:
+                    yield from super().map([spec])
+                elif mark.exists() and not spec.get("give_up"):
+                    yield died(spec, 1)  # the command before has died of it
+                else:
+                    mark.parent.mkdir(parents=True, exist_ok=True)
+                    mark.write_text(left[0])
+                    raise SystemExit
+
+    for _ in deadly:
+        with pytest.raises(SystemExit):
+            run(job, settings.run, Deadly(), Silent())
+    run(job, settings.run, Deadly(), Silent())
+    assert sorted(manifest(tmp_path / "out")["shards"]["quarantined"]) == deadly
+    assert len(kept(tmp_path / "out")) == 2
 
 
 UNFENCED = """

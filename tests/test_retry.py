@@ -48,8 +48,9 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mill(folder: Path, out: str, keep: bool = False) -> None:
-    text = RECIPE.format(folder=folder, out=folder / out, keep=str(keep).lower())
+def mill(folder: Path, out: str, keep: bool = False, steps: str = "", run_part: str = "") -> None:
+    text = RECIPE.format(folder=folder, out=folder / out, keep=f"{str(keep).lower()}{run_part}")
+    text = text.replace("  - dedup", f"{steps}  - dedup")
     (folder / f"{out}.yaml").write_text(text)
     job, settings = prepare(str(folder / f"{out}.yaml"))
     run(job, settings.run, LocalEngine(), Silent())
@@ -134,12 +135,100 @@ def test_letters(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         again(three, "out")
     assert sums(three / "out") == before, "a retry that cannot begin leaves the corpus alone"
     with pytest.raises(RecipeError, match="only how the work is done"):
-        run_settings(["steps.0.keep.word_count.min=5"])
+        run_settings(str(three / "out"), ["steps.0.keep.word_count.min=5"])
     with pytest.raises(RecipeError, match="did you mean 'attempts'"):
-        run_settings(["run.attemps=5"])
+        run_settings(str(three / "out"), ["run.attemps=5"])
+    monkeypatch.setattr("pipeline.retry.libraries", lambda: {"pyarrow": "0.1"})
+    with pytest.raises(RunError, match=r"of a library:\n  libraries.pyarrow: .* -> \"0.1\""):
+        again(three, "out")
     monkeypatch.setattr("pipeline.retry.code_version", lambda: "0.0.0+other")
     with pytest.raises(RunError, match="another version"):
         again(three, "out")
+
+
+FITTED = "  - keep: {word_count: {quantile: [0.05, 1], min_documents: 2}}\n"
+UNLUCKY = """
+import os
+import numpy as np
+from filters import signal
+
+@signal(family="test", source="this test")
+def unlucky(texts):
+    \"\"\"1; on a day without luck, fails on texts with the word "w1".\"\"\"
+    if "UNLUCKY" in os.environ and any("w1 " in text for text in texts.strings):
+        raise MemoryError("no luck")
+    return np.ones(len(texts))
+"""
+
+
+def test_with_fitted_rules_what_failed_is_done_again_and_the_rest_is_not(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are what they were; so are the bounds, so two of three tasks stay."""
+    mend(three)
+    (three / "in" / "2.jsonl").write_bytes(shard(2))
+    (three / "unlucky.py").write_text(UNLUCKY)
+    steps = FITTED + "  - keep: {unlucky: {min: 1}}\n"
+    uses = f"\nuses: {three / 'unlucky.py'}\n#"
+    monkeypatch.setenv("UNLUCKY", "1")
+    mill(three, "out", True, steps, f"}}{uses}")
+    monkeypatch.delenv("UNLUCKY")
+    lines, kept = again(three, "out")
+    assert len(lines) == 1 and lines[0].endswith("documents rejected with error.MemoryError -> mended") and kept == 2
+    mill(three, "fresh", True, steps, f"}}{uses}")
+    assert sums(three / "out") == sums(three / "fresh")
+
+
+def test_with_fitted_rules_a_mended_shard_may_change_the_bounds(three: Path) -> None:
+    mill(three, "out", True, FITTED)
+    mend(three)
+    lines, kept = again(three, "out")
+    assert lines[0].endswith("-> mended") and kept == 0
+    mill(three, "fresh", True, FITTED)
+    assert sums(three / "out") == sums(three / "fresh")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_file_that_changed_is_read_as_it_is_now(three: Path, keep: bool) -> None:
+    """Though nothing of it was quarantined."""
+    mill(three, "out", keep)
+    mend(three)
+    (three / "in" / "0.jsonl.gz").write_bytes(gzip.compress(shard(7), mtime=0))
+    lines, kept = again(three, "out")
+    assert lines[-1] == "0.jsonl.gz: another file than it was -> read again" and kept == 0
+    mill(three, "fresh")
+    assert sums(three / "out") == sums(three / "fresh")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_file_that_is_gone_is_missed_only_if_it_must_be_read(three: Path, keep: bool) -> None:
+    mill(three, "out", keep)
+    before = sums(three / "out")
+    mend(three)
+    (three / "in" / "0.jsonl.gz").unlink()
+    if keep:
+        assert again(three, "out")[1] == 1
+        assert manifest(three / "out")["account"]["quarantined"] == 1
+    else:
+        with pytest.raises(InputError, match=r"0\.jsonl\.gz.*It would have to be read again"):
+            again(three, "out")
+        assert sums(three / "out") == before
+
+
+def test_the_settings_of_the_run_hold_for_its_retry(three: Path) -> None:
+    """Those of the recipe and of the command; or a corpus made with --accept-loss would be lost to the guard."""
+    same = [{"id": str(row), "text": "these are the very same words in all of them"} for row in range(30)]
+    (three / "in" / "0.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in same).encode()))
+    (three / "in" / "1.jsonl.gz").unlink()
+    (three / "in" / "2.jsonl").write_text("{broken\n")
+    mill(three, "out", run_part=", max_source_loss: 1, attempts: 2, document_memory: 1GB")
+    before = sums(three / "out")
+    settings = run_settings(str(three / "out"), ["run.attempts=4"])
+    assert settings == Run(engine="local", max_source_loss=1, attempts=4, document_memory=10**9)
+    assert retry(str(three / "out"), settings, LocalEngine(), Silent()).lines[0].endswith("-> as before")
+    assert sums(three / "out") == before
+    with pytest.raises(RunError, match="--accept-loss"):
+        retry(str(three / "out"), Run(engine="local"), LocalEngine(), Silent())
 
 
 def test_the_command(three: Path) -> None:
@@ -148,9 +237,9 @@ def test_the_command(three: Path) -> None:
     mend(three)
     (three / "in" / "2.jsonl").write_bytes(shard(2))
     assert gristmill("retry", str(three / "out")).returncode == 2
-    done = gristmill("retry", str(three / "out"), "--quarantined", "--engine", "local", "-q")
+    done = gristmill("retry", str(three / "out"), "--quarantined", "--accept-loss", "-q")  # local, as the recipe has it
     assert done.returncode == 0, done.stderr
     assert "1.jsonl.gz" in done.stdout and "-> mended" in done.stdout
-    done = gristmill("retry", str(three / "out"), "--quarantined", "--engine", "local")
+    done = gristmill("retry", str(three / "out"), "--quarantined")
     assert done.returncode == 0 and "Nothing in" in done.stdout
     assert manifest(three / "out")["account"]["quarantined"] == 0
