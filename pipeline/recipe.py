@@ -27,14 +27,19 @@ from pipeline.wat_options import Wat, as_wat
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def size_in_bytes(value: Any) -> Any:
-    """'256MB' -> 256_000_000; a whole number stays."""
+def _in_units(value: Any, units: dict[str, int], expected: str) -> Any:
+    """'2.5K' -> 2500, rounded: 1.001 * 1000 is less than 1001; what is no text stays."""
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
-    if not found or found[2].upper() not in UNITS:
-        raise ValueError("expected a size such as 256MB, 2GB or a number of bytes")
-    return int(float(found[1]) * UNITS[found[2].upper()])
+    found = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([A-Za-z]*)\s*", value)
+    if not found or found[2].upper() not in units:
+        raise ValueError(expected)
+    return round(float(found[1]) * units[found[2].upper()])
+
+
+def size_in_bytes(value: Any) -> Any:
+    """'256MB' -> 256_000_000; a whole number stays."""
+    return _in_units(value, UNITS, "expected a size such as 256MB, 2GB or a number of bytes")
 
 
 def one_or_many(value: Any) -> Any:
@@ -51,12 +56,7 @@ COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 def count(value: Any) -> Any:
     """'1.5B' -> 1_500_000_000; a whole number stays."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]?)\s*", value)
-    if not found or found[2].upper() not in COUNTS:
-        raise ValueError("expected a count such as 500M, 2.5B or a whole number")
-    return int(float(found[1]) * COUNTS[found[2].upper()])
+    return _in_units(value, COUNTS, "expected a count such as 500M, 2.5B or a whole number")
 
 
 def named(value: Any) -> Any:

@@ -346,7 +346,9 @@ def _by_words(
 
 
 def _words_told(words: dict[int, str], pairs: np.ndarray, rows: list[int]) -> list[str]:
-    return [", ".join(sorted(words[word] for word in pairs[pairs[:, 0] == row, 1].tolist())) for row in rows]
+    """pairs: (row, word), sorted."""
+    lows, highs = (np.searchsorted(pairs[:, 0], np.array(rows, np.uint64), side) for side in ("left", "right"))
+    return [", ".join(sorted(words[word] for word in pairs[low:high, 1].tolist())) for low, high in zip(lows, highs)]
 
 
 def _first_strict(squeezed: pa.Array, pattern: str, rows: list[int]) -> list[str]:

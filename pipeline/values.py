@@ -97,9 +97,10 @@ def _column(
         values = _dates(before) if rule["type"] == "date" else pc.if_else(blank, pa.scalar(None, before.type), before)
         bad = np.asarray(pc.is_null(values)) & ~missing
     gone = missing | bad
-    if rule["default"] is not None:
-        values = pc.fill_null(values, str(rule["default"]))
-    _count(counts, name, rule, missing, bad, lambda row: before[row].as_py())
+    default = _default(rule)
+    if default is not None:
+        values = pc.fill_null(values, str(default))
+    _count(counts, name, missing, bad, int(gone.sum()) if default is not None else 0, lambda row: before[row].as_py())
     blamed = _blame(name, rule, missing, bad, lambda row: before[row].as_py())
     return (set_column(table, name, values) if gone.any() or rule["type"] else table), blamed
 
@@ -114,12 +115,11 @@ def _dates(column: pa.Array) -> pa.Array:
 def _count(
     counts: dict[str, Any],
     name: str,
-    rule: dict[str, Any],
     missing: np.ndarray,
     bad: np.ndarray,
+    filled: int,
     value: Callable[[int], Any],
 ) -> None:
-    filled = int((missing | bad).sum()) if rule["default"] is not None else 0
     example = str(value(int(np.argmax(bad))))[:TOLD_CHARS] if bad.any() else None
     add(counts, {name: {"missing": int(missing.sum()), "filled": filled, "bad": int(bad.sum()), "example": example}})
 
@@ -158,13 +158,15 @@ def _metadata(
         missing = np.array([value is None or value == "" for value in given], bool)
         made = [None if gone else _coerced(value, rule["type"]) for value, gone in zip(given, missing)]
         bad = np.array([value is None for value in made], bool) & ~missing
-        _count(counts, f"metadata.{name}", rule, missing, bad, given.__getitem__)
         why = first(why, _blame(f"metadata.{name}", rule, missing, bad, given.__getitem__))
+        default, filled = _default(rule), 0
         for row, (old, new) in enumerate(zip(given, made)):
-            new = rule["default"] if new is None else new
-            if type(old) is not type(new) or old != new:
-                _set(objects[row], name, new)
+            fills = new is None and default is not None
+            new = default if fills else new
+            if (type(old) is not type(new) or old != new) and _set(objects[row], name, new):
                 changed.add(row)
+            filled += fills and _get(objects[row], name) == default
+        _count(counts, f"metadata.{name}", missing, bad, filled, given.__getitem__)
     if not changed:
         return table, why
     told = [
@@ -182,18 +184,24 @@ def _get(value: Any, name: str) -> Any:
     return value
 
 
-def _set(value: dict[str, Any], name: str, new: Any) -> None:
-    """Sets a field, or takes it away for None; what stands in the way of a dotted name is not touched."""
+def _set(value: dict[str, Any], name: str, new: Any) -> bool:
+    """Sets a field, or takes it away for None; what stands in the way of a dotted name is not touched, and the answer False."""
     *path, last = [name] if name in value else name.split(".")
     for part in path:
         inner = value.setdefault(part, {}) if new is not None else value.get(part)
         if not isinstance(inner, dict):
-            return
+            return False
         value = inner
     if new is None:
         value.pop(last, None)
     else:
         value[last] = new
+    return True
+
+
+def _default(rule: dict[str, Any]) -> Any:
+    """As of the rule's type, like every value; None if it has none."""
+    return None if rule["default"] is None else _coerced(rule["default"], rule["type"])
 
 
 def _coerced(value: Any, kind: str | None) -> Any:

@@ -237,11 +237,12 @@ def test_the_parquet_collection(shared_data: Path) -> None:
 
 def broken_parquet(path: Path) -> None:
     """Whatever the text column is said to be: a letter, or all rows told."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         names = pq.ParquetFile(path).schema_arrow.names
-    except Exception:
+    except (OSError, pa.ArrowException):
         names = []
     with pytest.raises(InputError):
         load(path)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import GristmillError, RecipeError
 from pipeline.job import prepare
 from pipeline.plan import bundles
-from pipeline.recipe import read
+from pipeline.recipe import count, read, size_in_bytes
 from pipeline.source import parse
 from pipeline.steps import parse_steps
 
@@ -181,3 +181,26 @@ def test_user_module_brings_its_signals_and_edits(folder, monkeypatch):
     assert [(row["id"], row["reason"], row["value"]) for row in rejected(folder / "o")] == [
         ("b", "letter_q_ratio.min", 0.0)
     ]
+
+
+SIZES = {
+    "1.001K": 1001,
+    "2.5B": 2_500_000_000,
+    "0.29M": 290_000,
+    " 7 ": 7,
+    "1.2.3K": None,
+    "K": None,
+    "1KB": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("text", SIZES, ids=repr)
+def test_counts_and_sizes_are_rounded(text):
+    if SIZES[text] is None:
+        with pytest.raises(ValueError, match="expected a count such as 500M"):
+            count(text)
+    else:
+        assert count(text) == SIZES[text]
+    if text.endswith("M"):
+        assert size_in_bytes(f"{text}B") == SIZES[text]

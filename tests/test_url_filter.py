@@ -141,7 +141,7 @@ def test_a_list_is_named_by_its_category():
     assert list(map(url_lists.list_name, names)) == ["adult", "adult", "hosts", "phishing.list", "domains"]
 
 
-def test_a_million_entries_take_13_bytes_each():
+def test_a_million_entries_take_15_bytes_each_at_most():
     hashes = np.unique(np.random.default_rng(1).integers(0, 2**63, 1_000_000, dtype=np.uint64))
     found = url_lists.merged([hashes], [np.zeros(len(hashes), np.uint16)])
     assert sum(array.nbytes for array in found) <= 15 * len(hashes)
@@ -243,6 +243,16 @@ def lists(tmp_path, monkeypatch):
 
 def pages(urls):
     return {"in": [{"id": f"d{n}", "text": f"Text number {n}.", "url": url} for n, url in enumerate(urls)]}
+
+
+def test_each_row_of_a_batch_is_told_its_own_words():
+    step = url_filter(**resolved(UrlFilter.model_validate({"words": {"soft": ["bet", "free", "cam"]}})))
+    paths = {"free/bet": "bet, free", "free": None, "cam/bet": "bet, cam", "cam/free/bet/bet": "bet, cam, free"}
+    table = pa.table({"url": [f"http://host.example/{path}" for path in [*paths, *reversed(paths)]]})
+    _, why = step(table)
+    found = [each["detail"] for each in why.to_pylist() if each]
+    told = [detail for detail in paths.values() if detail]
+    assert found == [*told, *reversed(told)]
 
 
 def test_a_run_tells_list_and_rule(lists):

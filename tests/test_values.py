@@ -164,6 +164,27 @@ def test_types_of_metadata(tmp_path):
     assert manifest(out)["values"]["metadata.stars"] == {"missing": 0, "filled": 0, "bad": 2, "example": "many"}
 
 
+@pytest.mark.parametrize(
+    "kind, default, written",
+    [("date", "2024", "2024-01-01T00:00:00Z"), ("bool", 1, True), ("float", 3, 3.0), ("int", 3.0, 3)],
+)
+def test_a_default_is_of_the_type_that_is_asked_for(tmp_path, kind, default, written):
+    out = mill(tmp_path, {"metadata.m": {"type": kind, "default": default}}, PAGES[2:3])
+    assert json.loads(kept(out)[0]["metadata"])["m"] == written
+    assert f'"m":{json.dumps(written)}' in kept(out)[0]["metadata"]
+    if kind == "date":
+        out = mill(tmp_path, {"date": {"type": kind, "default": default}}, PAGES[2:3], out="column")
+        assert kept(out)[0]["date"] == written
+
+
+def test_filled_counts_what_was_filled(tmp_path):
+    """A value that is no object stands in the way of a field below it, and is left alone."""
+    records = [{"id": "a", "text": "x", "n": 7}, {"id": "b", "text": "y", "n": {}}, {"id": "c", "text": "z"}]
+    out = mill(tmp_path, {"metadata.n.x": {"default": 1}}, records)
+    assert column(out, "metadata") == {"a": '{"n":7}', "b": '{"n":{"x":1}}', "c": '{"n":{"x":1}}'}
+    assert manifest(out)["values"]["metadata.n.x"] == {"missing": 3, "filled": 2, "bad": 0, "example": None}
+
+
 def test_a_bad_field_goes_with_its_value(tmp_path):
     out = mill(tmp_path, {"metadata.stars": {"type": "float", "required": True}}, PAGES)
     assert reasons(out) == {
