@@ -34,16 +34,29 @@ class Block(NamedTuple):
 
 LONG_CELL = 200  # mean characters in a cell above which a table is taken for layout
 
-_TAGS = re.compile(r"<[^>]*>")
-_BREAK = re.compile(r"\s*<br[^>]*>\s*")
+_TAGS = re.compile(r"<[^>]*>")  # the serialiser writes a ">" inside a value as "&gt;"
+_BREAK = re.compile(r"(?:(?<!\s)\s+)?<br[^>]*>\s*")  # begun anew at each blank of a run, it would be quadratic
 _SPACE = re.compile(r"[ \t\r\n\f\xa0]+")
-_LINE_SPACE = re.compile(r" *\n *")
-_INLINE = (
-    (re.compile(r"<(?:strong|b)(?:\s[^>]*)?>(\s*)(.*?)(\s*)</(?:strong|b)>", re.DOTALL), r"\1**\2**\3"),
-    (re.compile(r"<(?:em|i)(?:\s[^>]*)?>(\s*)(.*?)(\s*)</(?:em|i)>", re.DOTALL), r"\1*\2*\3"),
-    (re.compile(r"<code(?:\s[^>]*)?>(.*?)</code>", re.DOTALL), r"`\1`"),
-)
-_EMPTY = re.compile(r"\*\*\*\*|(?<![`\w])``(?![`\w])")
+
+
+class _Mark(NamedTuple):
+    """Inline elements that Markdown has a mark for."""
+
+    ends: list[str]
+    whole: re.Pattern[str]
+    joined: re.Pattern[str]  # between two that touch: "**a****b**" would be no strong text
+    mark: str
+
+
+_MARKS = [
+    _Mark(
+        [f"</{name}>" for name in names.split("|")],
+        re.compile(rf"<(?:{names})(?:\s[^>]*)?>(.*?)</(?:{names})>", re.DOTALL),
+        re.compile(rf"</(?:{names})><(?:{names})(?:\s[^>]*)?>"),
+        mark,
+    )
+    for names, mark in (("strong|b", "**"), ("em|i", "*"), ("code", "`"))
+]
 _ANCHOR = re.compile(r'<a\s[^>]*?href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
@@ -54,15 +67,29 @@ def inline(markup: str, pre: bool, markdown: bool, links: bool) -> str:
             html.unescape(_TAGS.sub("", _BREAK.sub("\n", markup) if "<br" in markup else markup)).strip("\n").rstrip()
         )
     if markdown and "<" in markup:
-        for expression, marks in _INLINE:
-            markup = expression.sub(marks, markup)
-        markup = _EMPTY.sub("", markup)
+        for kind in _MARKS:
+            markup = _marked(markup, kind)
         if links:
             markup = _ANCHOR.sub(_link, markup)
     if "<br" in markup:
         parts = [_plain(part) for part in _BREAK.split(markup)]
         return "\n".join(part for part in parts if part)
     return _plain(markup)
+
+
+def _marked(markup: str, kind: _Mark) -> str:
+    """Marks around the text of each element of a kind: inside its blanks, none around an empty one."""
+
+    def replace(found: re.Match[str]) -> str:
+        inner = found.group(1)
+        text = inner.strip()
+        if not _TAGS.sub("", text).strip():
+            return inner
+        return inner.replace(text, f"{kind.mark}{text}{kind.mark}", 1)
+
+    last = max(markup.rfind(end) + len(end) if end in markup else 0 for end in kind.ends)
+    # what begins behind the last end tag ends in another block: a search from each would be quadratic
+    return kind.whole.sub(replace, kind.joined.sub("", markup[:last])) + markup[last:] if last else markup
 
 
 def _plain(markup: str) -> str:
@@ -99,6 +126,15 @@ def _is_layout(cells: dict[int, list[int]]) -> bool:
     return letters > LONG_CELL * len(cells) or sum(len(each) > 1 for each in cells.values()) * 2 > len(cells)
 
 
+def _indent(item: Block, markdown: bool) -> str:
+    depth = max(item.lists, 1)
+    return "  " * (depth - 1 if markdown else depth)
+
+
+def _bullet(item: Block, markdown: bool) -> str:
+    return f"{item.number}. " if item.number else "- " if markdown else "• "
+
+
 def _same(a: int, b: int) -> bool:
     return a == b and a >= 0
 
@@ -121,6 +157,8 @@ class _Setting:
                 continue
             if block.table in layout:
                 block = block._replace(cell=-1, row=-1, table=-1)
+            if self.markdown and 0 <= block.pre < block.item:  # a list in a <pre> is a list; code in an item is code
+                block = block._replace(pre=-1)
             if self.markdown and block.row >= 0:
                 text = text.replace("\n", " ").replace("|", "\\|")
             out += [self.between(block), self.marked(block, text)]
@@ -161,18 +199,20 @@ class _Setting:
             rule = "" if last.table in self.tables else "\n|" + "---|" * self.cells
             self.tables.add(last.table)
             return " |" + rule
-        return "\n```" if last.pre >= 0 and not (block and _same(last.pre, block.pre)) else ""
+        if last.pre < 0 or (block and _same(last.pre, block.pre)):
+            return ""
+        return "\n" + (_indent(last, True) + " " * len(_bullet(last, True)) if last.item >= 0 else "") + "```"
 
     def marked(self, block: Block, text: str) -> str:
         """`text` with the mark of its kind in front."""
         if block.row >= 0:
             return text
+        if self.markdown and block.pre >= 0 and not (self.last and _same(self.last.pre, block.pre)):
+            text = f"```\n{text}"
         if block.item >= 0:
             return self.listed(block, text)
-        if not self.markdown:
+        if not self.markdown or block.pre >= 0:
             return text
-        if block.pre >= 0:
-            return text if self.last and _same(self.last.pre, block.pre) else f"```\n{text}"
         if block.heading:
             return f"{'#' * block.heading} {text}".replace("\n", " ")
         mark = "> " * block.quotes
@@ -180,8 +220,6 @@ class _Setting:
 
     def listed(self, block: Block, text: str) -> str:
         """A list item: only its first block has the mark, the others stand under it."""
-        depth = max(block.lists, 1)
-        indent = "  " * (depth - 1 if self.markdown else depth)
-        mark = f"{block.number}. " if block.number else "- " if self.markdown else "• "
+        indent, mark = _indent(block, self.markdown), _bullet(block, self.markdown)
         first = self.last is None or self.last.item != block.item
         return indent + (mark if first else " " * len(mark)) + text.replace("\n", "\n" + indent + " " * len(mark))

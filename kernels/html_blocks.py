@@ -7,7 +7,8 @@ entity), so that one pass over the bytes and a stack are all it takes. Out: arra
     -> nodes  div(parent -1, cues CONTENT), h1(parent 0), p(parent 0)
        blocks "Mills"(node h1), "They <b>grind</b>."(node p)
 
-Text in elements that nobody reads (script, style, form fields, hidden ones ...) is in no block.
+Text in elements that nobody reads (script, style, form fields, hidden ones ...) and in comments is in no block; where such a thing stands
+inside a block, `drops` says from where to where.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -299,7 +300,8 @@ def scan(data, size, tag_keys, tag_values, cue_keys, cue_values, kinds, words, n
     """Fills `nodes` and `blocks` from the first `size` bytes of `data`, which go on with some more that can be read.
 
     nodes int32 (n, NODE_COLUMNS), blocks int64 (m, BLOCK_COLUMNS), zeros; a row more of each than there are "<" is enough.
-    tag_values: id << 8 | flags. Returns how many nodes and blocks there are.
+    drops int64 (n, 2): [begin, end) of what is not read (dropped elements, comments), ascending, none inside another.
+    tag_values: id << 8 | flags. Returns how many nodes, blocks and drops there are.
     """
     stack = np.empty(MAX_DEPTH, np.int64)  # nodes of open elements; -1 for inline ones
     ids = np.empty(MAX_DEPTH, np.int64)
@@ -325,6 +327,9 @@ def scan(data, size, tag_keys, tag_values, cue_keys, cue_values, kinds, words, n
         tag_start = at
         if data[at + 1] == 33:
             at = _comment_end(data, at + 2, size)
+            if drop_depth < 0:
+                drops[n_drops, 0], drops[n_drops, 1] = tag_start, at
+                n_drops += 1
             continue
         closing = data[at + 1] == 47
         name = at + 1 + closing

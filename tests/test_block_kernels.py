@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
 from filters import blocks
+from filters.block_text import inline
 from filters.block_words import CUES, ID, TAGS, cue_table, tag_table, word_hash
 from kernels import html_blocks as hb
 from kernels.html_features import feature_names
@@ -18,7 +19,7 @@ BLOCK_TAGS = {TAGS[number] for number in range(1, ID["a"])} | {"legend", "dialog
 
 
 class Twin(HTMLParser):
-    """Blocks of well-formed mark-up, the slow way: [letters, letters in links, words, tag of the element around]."""
+    """Blocks of well-formed mark-up, the slow way: (letters, letters in links, words, tag of the element around, text)."""
 
     def __init__(self):
         super().__init__(convert_charrefs=False)
@@ -29,7 +30,8 @@ class Twin(HTMLParser):
         letters = [c for c in self.text if c.isalnum() or c == "_"]
         if letters:
             around = next((tag for tag, _ in reversed(self.open) if tag in BLOCK_TAGS), None)
-            self.found.append((len(letters), sum(c.isalnum() for c in self.linked), len(self.text.split()), around))
+            linked, words = sum(c.isalnum() for c in self.linked), self.text.split()
+            self.found.append((len(letters), linked, len(words), around, " ".join(words)))
         self.text = self.linked = ""
         self.breaks = 0
 
@@ -76,14 +78,17 @@ class Twin(HTMLParser):
 
 WORDS = st.sampled_from(["mill", "grain ", " 12 flour", "it turns slowly ", " "])
 LEAF = WORDS | st.sampled_from(
-    ["<br>", "<br><br>", "<img src=x>", "<hr>", "<script>if (a<b) {}</script>", "<button>go</button>"]
-)
+    [
+        "<br>", "<br><br>", "<img alt='b > a'>", "<hr>", "<script>if (a<b) {}</script>", "<button>go</button>",
+        "<!-- <b>no</b> mill -->", "<!-- a > b", "<!-->", "<!-- no --!>", "<!doctype x>", "<?pi no?>", "<![CDATA[no]]>",
+    ]
+)  # fmt: skip
 TREE = st.recursive(
     LEAF,
     lambda inner: st.builds(
         lambda tag, attributes, parts: f"<{tag}{attributes}>{' '.join(parts)}</{tag}>",
         st.sampled_from(["div", "section", "b", "span", "a", "em", "li", "ul", "blockquote", "my-card"]),
-        st.sampled_from(["", " hidden", ' class="postBody ad"', " id='x'"]),
+        st.sampled_from(["", " hidden", ' class="postBody ad"', " id='x'", " title='a > b <i>'"]),
         st.lists(inner, max_size=4),
     ),
     max_leaves=25,
@@ -99,8 +104,12 @@ def test_blocks_are_those_of_a_plain_parser(tree):
     twin.close()
     page = blocks.scan(source)
     found = [
-        (int(row[hb.LETTERS]), int(row[hb.LINKED]), int(row[hb.WORDS]), TAGS[page.nodes[row[hb.NODE], hb.TAG]])
-        for row in page.blocks
+        (
+            *(int(row[column]) for column in (hb.LETTERS, hb.LINKED, hb.WORDS)),
+            TAGS[page.nodes[row[hb.NODE], hb.TAG]],
+            " ".join(inline(block.markup, pre=False, markdown=False, links=False).split()),
+        )
+        for row, block in zip(page.blocks, blocks.placed(page, blocks.every(page)), strict=True)
     ]
     assert found == twin.found
 

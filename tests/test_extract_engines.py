@@ -79,6 +79,49 @@ def test_markdown_of_all_kinds_of_blocks():
     assert run(PAGE, engine="gristmill", as_="markdown", links=True)[0] == MARKDOWN
 
 
+@pytest.mark.parametrize(
+    ("page", "text", "markdown"),
+    [
+        ("<p>New <!-- <b>old</b> <a href=x>low</a> > --> price", "New price", "New price"),
+        ("<p>on<!--e-->e <!-- a --!> two <!--> three <!-- <p>four", "one two three", "one two three"),
+        ("<div hidden>a <!-- b --> c</div><p>one <!-- <p> --> two<p>three", "one two\n\nthree", "one two\n\nthree"),
+        ("<p><a title='Home > <b>' href='/?a>b'>x</a> <b title='>'>y</b><br class='>'>z", "x y\nz", "[x](/?a>b) **y**\nz"),
+        ("<p>the f**** <b>x</b> `` y", "the f**** x `` y", "the f**** **x** `` y"),
+        ("<p><b>a</b><strong>b</strong> <i> c </i>d<b> </b><code></code><i><b></b></i>e", "ab c d e", "**ab** *c* d e"),
+        ("<p>a <b>b<div>c</b> d <i>e</i></div>", "a b\n\nc d e", "a **b**\n\n**c** d *e*"),
+    ],
+)  # fmt: skip
+def test_inside_a_block(page, text, markdown):
+    assert run(page, engine="gristmill", main_content=False)[0] == text
+    assert run(page, engine="gristmill", main_content=False, as_="markdown", links=True)[0] == markdown
+
+
+@pytest.mark.parametrize(
+    ("page", "markdown"),
+    [
+        (
+            "<ul><li>do<pre>a = 1\n\n  b</pre>then<li><pre>c</pre></ul><p>rest",
+            "- do\n\n  ```\n  a = 1\n\n    b\n  ```\n\n  then\n- ```\n  c\n  ```\n\nrest",
+        ),
+        ("<ol><li>a<ol><li><pre>b</pre></ol></ol>", "1. a\n  1. ```\n     b\n     ```"),
+        ("<pre>a<br><br>b<div>c</div></pre><p>d", "```\na\nb\nc\n```\n\nd"),
+        ("<li><pre>a<br><br>b</pre><p>c", "- ```\n  a\n  b\n  ```\n\n  c"),
+        ("<pre>a<ul><li>b<li>c</ul>d</pre>", "```\na\n```\n\n- b\n- c\n\n```\nd\n```"),
+    ],
+)
+def test_code_is_between_two_fences(page, markdown):
+    assert run(page, engine="gristmill", main_content=False, as_="markdown")[0] == markdown
+
+
+@pytest.mark.parametrize("page", ["<p>a{}b<br>c", "<pre>a{}b<br>c", "<p><b>{}a", "<p><b>a{}<i>b</i>{}</b>c<p><b>{}"])
+def test_runs_of_blanks_in_a_block_take_no_time(page):
+    """By the square of their number, or its cube, they took minutes."""
+    for blank in (" ", "\u3000"):
+        start = time.process_time()
+        run(page.replace("{}", blank * 100_000), engine="gristmill", main_content=False, as_="markdown")
+        assert time.process_time() - start < 1
+
+
 def test_text_of_all_kinds_of_blocks():
     text, _ = run(PAGE, engine="gristmill")
     assert "• wheat, which" in text and "    • dark rye" in text and "  2. open the sluice" in text
