@@ -110,7 +110,8 @@ def extract(
             if over:
                 out[row], texts[row] = Refusal(*over), None
                 continue
-            found = about.read(row, source) if about and kind == "html" else frozenset()
+            # a text has robots rules too: those of its header
+            found = about.read(row, source if kind == "html" else "") if about and kind else frozenset()
             if barred := found & refused:
                 out[row], texts[row] = Refusal("robots", detail=", ".join(sorted(barred))), None
             else:

@@ -13,42 +13,41 @@ from __future__ import annotations
 import html
 import re
 
-_MATH = re.compile(r"<math\b([^>]*)>(.*?)</math>", re.DOTALL | re.IGNORECASE)
+from filters.page_metadata import until
+
+# Tags have bounds: "<math <math <math ..." without an end would be searched anew from each beginning
+_MATH = re.compile(r"<math\b([^>]{0,4000})>(.*?)</math>", re.DOTALL | re.IGNORECASE)
 _ANNOTATION = re.compile(
-    r"""<annotation\b[^>]*encoding\s*=\s*["']?(?:application/x-(?:la)?tex|tex|latex)["']?[^>]*>(.*?)</annotation>""",
+    r"""<annotation\b[^<>]{0,500}?encoding\s*=\s*["']?(?:application/x-(?:la)?tex|tex|latex)["']?[^<>]{0,500}>(.*?)</annotation>""",
     re.DOTALL | re.IGNORECASE,
 )
 _ALTTEXT = re.compile(r"""\salttext\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _SCRIPT = re.compile(
-    r"""<script\b[^>]{0,500}?type\s*=\s*["']?math/tex(?:;\s*mode\s*=\s*(display))?[^>]{0,500}>(.*?)</script>""",
+    r"""<script\b[^<>]{0,500}?type\s*=\s*["']?math/tex(?:;\s*mode\s*=\s*(display))?[^<>]{0,500}>(.*?)</script>""",
     re.DOTALL | re.IGNORECASE,
 )
-_SHOWN_AGAIN = re.compile(r"""<span\b[^>]*class\s*=\s*["']katex-html["'][^>]*>""", re.IGNORECASE)
-_SPAN = re.compile(r"<(/?)span\b[^>]*>", re.IGNORECASE)
+_SHOWN_AGAIN = re.compile(r"""<span\b[^<>]{0,500}?class\s*=\s*["']katex-html["'][^<>]{0,500}>""", re.IGNORECASE)
+_SPAN = re.compile(r"<(/?)span\b[^>]{0,4000}>", re.IGNORECASE)
 _DISPLAY_STYLE = re.compile(r"^\{\\displaystyle\s*(.*)\}$", re.DOTALL)  # MediaWiki wraps every formula in it
 
 
 def formulas_as_latex(page: str) -> str:
     """The page with `$...$` (`$$...$$` where displayed) for each formula that brings its LaTeX."""
     if "</math>" in page:
-        end = page.rfind("</math>") + len(
-            "</math>"
-        )  # behind it no formula ends: a search from each beginning would be quadratic
-        page = _MATH.sub(_math, page[:end]) + page[end:]
+        ended = until(page, "</math>")
+        page = _MATH.sub(_math, ended) + page[len(ended) :]
         if "katex-html" in page:
             page = _without_katex(page)
     if "math/tex" in page:
-        end = page.rfind("</script>") + len("</script>")
-        page = (
-            _SCRIPT.sub(lambda found: _dollars(found.group(2), bool(found.group(1)), escaped=False), page[:end])
-            + page[end:]
-        )
+        ended = until(page, "</script>")
+        set_ = _SCRIPT.sub(lambda found: _dollars(found.group(2), bool(found.group(1)), escaped=False), ended)
+        page = set_ + page[len(ended) :]
     return page
 
 
 def _math(found: re.Match[str]) -> str:
     attributes, body = found.group(1), found.group(2)
-    latex = _ANNOTATION.search(body)
+    latex = _ANNOTATION.search(until(body, "</annotation>"))
     alt = _ALTTEXT.search(attributes)
     source = latex.group(1) if latex else (alt.group(1) or alt.group(2)) if alt else None
     if not source or not source.strip():
