@@ -253,6 +253,26 @@ def test_damage_costs_the_rest_of_a_part(tmp_path: Path) -> None:
     assert ids == sorted(set(ids)) and set(range(1000, 3000)) < set(ids) and 500 in ids
 
 
+@pytest.mark.parametrize("many", [3, 300])
+def test_lines_before_damage_are_read(many: int, tmp_path: Path) -> None:
+    """However few they are: they are not lost to a look ahead."""
+    path = tmp_path / "x.jsonl.gz"
+    good = b"".join(b'{"id": "%d", "text": "a text"}\n' % i for i in range(many))
+    path.write_bytes(gzip.compress(good) + b"\x1f\x8b\x08" + bytes(99))
+    batches = load(path, part=(0, 1 << 28))
+    assert [row["id"] for row in rows(batches)] == [str(i) for i in range(many)]
+    (entry,) = quarantined(batches)
+    assert entry["tail"] and entry["offset"] == len(good)
+
+
+def test_bytes_are_counted_inside_a_member(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join(b'{"text": "%s"}\n' % noise(3000).hex().encode() for _ in range(500)), 1))
+    batches = load(path, part=(0, 1 << 28), batch_rows=50)
+    taken, size = [batch.consumed for batch in batches], path.stat().st_size
+    assert 0 < taken[0] < size // 2 and taken == sorted(taken) and taken[-1] == size
+
+
 def test_parts_that_disagree_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = b'{"id": "a", "text": "b"}\n' * 20
     path = tmp_path / "x.jsonl.gz"

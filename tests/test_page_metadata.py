@@ -239,9 +239,16 @@ def test_no_page_is_lost_to_its_content_type(tmp_path: Path):
 
 def test_the_header_of_a_crawled_page_is_handed_on(tmp_path: Path):
     file = tmp_path / "crawl.warc"
-    file.write_bytes(record(1, PLAIN, "X-Robots-Tag: noai, noindex\r\n") + record(2, PLAIN, "Server: x\r\n"))
+    two = "X-Robots-Tag: otherbot: noindex\r\nServer: x\r\nx-robots-tag: noai\r\n"
+    heads = ["X-Robots-Tag: noai, noindex\r\n", "Server: x\r\n", two, f"{two}Transfer-Encoding: identity\r\n"]
+    file.write_bytes(b"".join(record(number, PLAIN, head) for number, head in enumerate(heads)))
     (batch,) = read(str(file), format="warc", columns=Columns(), default_source="x")
     table, reasons = extract(refuse=["noai"], metadata=True)(batch.table)
-    assert [each and each["detail"] for each in reasons.to_pylist()] == ["noai", None]
-    assert json.loads(table["metadata"][0].as_py())["robots"] == ["noai", "noindex"]
+    assert [each and each["detail"] for each in reasons.to_pylist()] == ["noai", None, "noai", "noai"]
+    assert [json.loads(text or "{}").get("robots") for text in table["metadata"].to_pylist()] == [
+        ["noai", "noindex"],
+        None,
+        ["noai", "noindex"],
+        ["noai", "noindex"],
+    ]
     assert "x_robots_tag" not in (table["metadata"][1].as_py() or "")

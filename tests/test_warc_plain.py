@@ -89,6 +89,7 @@ HTTP_TYPE = b"Content-Type: application/http; msgtype=response"
     st.lists(st.sampled_from(HTTP_LINES), max_size=3),
     st.sampled_from([b"", b"<p>page</p>", b"\0\0", b"\x1f\x8bzip", b"\xff text", b"3\r\nabc\r\n0\r\n\r\n"]),
 )
+@example(b"response", [HTTP_TYPE], STATUS[0], [b"X-Robots-Tag: noai", b"A: b", b"x-robots-tag: noindex"], b"x")
 @example(b"response", [HTTP_TYPE, HTTP_TYPE], b"HTTP/1.1 200 OK", [b"Content-Type: a", b"content-type: b"], b"x")
 def test_the_same_as_fastwarc(
     kind: bytes, warc_lines: list[bytes], status: bytes, http: list[bytes], body: bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import random
 import struct
 from pathlib import Path
 
@@ -48,6 +50,26 @@ def test_a_broken_page_costs_itself(tmp_path: Path) -> None:
     account(batches)
     (entry,) = quarantined(batches)
     assert entry["offset"] == place and len(rows(batches)) == 399
+
+
+def test_pages_that_hardly_pack(tmp_path: Path) -> None:
+    """A block gives nothing before it is whole, and it has up to 128 KB."""
+    chance = random.Random(1)
+    pages = [response(i, b"<p>" + base64.b64encode(chance.randbytes(9_000 * (i + 1)))) for i in range(12)]
+    pack = zstandard.ZstdCompressor(dict_data=DICTIONARY, write_checksum=True)
+    frames = [bytearray(pack.compress(page)) for page in pages]
+    held = DICTIONARY.as_bytes()
+    path = tmp_path / "x.warc.zst"
+    path.write_bytes(struct.pack("<II", 0x184D2A5D, len(held)) + held + b"".join(frames))
+    edges = itertools.pairwise(path.stat().st_size * i // 4 for i in range(5))
+    parts = [[row["id"] for row in rows(load(path, part=part))] for part in edges]
+    assert [*itertools.chain(*parts)] == [str(i) for i in range(12)] and all(parts)
+    for damaged in (2, 7, 10):
+        frames[damaged][4:12] = bytes(8)
+    path.write_bytes(struct.pack("<II", 0x184D2A5D, len(held)) + held + b"".join(frames))
+    batches = load(path)
+    assert len(quarantined(batches)) == 3
+    assert [row["id"] for row in rows(batches)] == [str(i) for i in range(12) if i not in (2, 7, 10)]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ import numpy as np
 from pipeline.readers.ranges import WIDE
 from pipeline.readers.streams import (
     BOMB_BYTES,
+    FRAME_PROBE,
     MAGIC,
     OUT_CHUNK,
     RAW_CHUNK,
@@ -139,7 +140,7 @@ def _find_frame(stream: BinaryIO, at: int, stop: int | None, accept: Accept) -> 
             return None
         if place >= at and data:
             stream.seek(place)
-            if accept(first_bytes(stream.read(HEAD), "zst", dictionary)):
+            if accept(first_bytes(_read(stream, FRAME_PROBE), "zst", dictionary)):
                 return place
     return None
 
@@ -183,29 +184,34 @@ class Slice:
 
     def __init__(self, stream: BinaryIO, begin: int, end: int | None, prefix: bytes = b""):
         stream.seek(begin)
-        self._stream, self._at, self._end, self._prefix = stream, begin, end, prefix
+        self._stream, self.at, self._end, self._prefix = stream, begin, end, prefix
 
     def read(self, size: int = RAW_CHUNK) -> bytes:
         """The next bytes; none at the end."""
         if self._prefix:
             data, self._prefix = self._prefix, b""
             return data
-        data = self._stream.read(size if self._end is None else min(size, self._end - self._at))
-        self._at += len(data)
+        data = self._stream.read(size if self._end is None else min(size, self._end - self.at))
+        self.at += len(data)
         return data
 
 
 class Lines:
     """The plain lines of the members [begin, end): from behind the first line end at or behind `begin` to behind the
-    first one at or behind `end`. `consumed`: raw bytes read of them."""
+    first one at or behind `end`."""
 
     def __init__(self, stream: BinaryIO, begin: int, end: int | None):
         prefix = dictionary_frame(_at(stream, 0)) if begin else b""
         self._shift = begin - len(prefix)
         self._raw = Slice(stream, begin, None, prefix)
+        self._from = begin
         self._begun, self._end = begin == 0, end
         self._plain = self._lines()
-        self.consumed = 0
+
+    @property
+    def consumed(self) -> int:
+        """Raw bytes of the part that were taken from the file so far, inside a member too."""
+        return self._raw.at - self._from
 
     def read(self, size: int = -1) -> bytes:
         """The next plain bytes, as many as there are; none at the end. `TailError` as `chunks`."""
@@ -216,7 +222,6 @@ class Lines:
         met = False
         for piece in pieces(self._raw):  # type: ignore[arg-type]
             at = self._shift + piece.member
-            self.consumed = max(at - self._shift, 0)
             if piece.error:
                 raise TailError(given, piece.error)
             met = met or at == self._end
@@ -259,7 +264,9 @@ def records(stream: BinaryIO, kind: str, part: tuple[int, int], accept: Accept) 
 def lines(stream: BinaryIO, kind: str, part: tuple[int, int]) -> Lines | None:
     """The part as a stream of plain lines; None if it has none."""
     dictionary = dictionary_frame(_at(stream, 0))
-    if first_bytes(_bytes(stream, 0, HEAD + len(dictionary))[len(dictionary) :], kind, dictionary).startswith(WIDE):
+    if first_bytes(_bytes(stream, 0, FRAME_PROBE + len(dictionary))[len(dictionary) :], kind, dictionary).startswith(
+        WIDE
+    ):
         found: tuple[int, int | None] | None = (0, None) if part[0] == 0 else None  # a byte 10 need not be a line end
     else:
         found = bounds(stream, kind, part, lambda head: True)

@@ -45,6 +45,8 @@ BOMB_BYTES = 1 << 30
 BOMB_RATIO = 500
 XZ_MEMORY = 256 << 20  # bytes of a decoder's dictionary; `xz -9` asks for 65 MB, a header may ask for 4 GB
 PROBE = 1 << 12  # raw bytes that show whether a member begins here: a header and the first block
+# the same of a zstandard frame: a block of up to 128 KB, of which nothing comes out before it is whole (RFC 8878, 3.1.1.2)
+FRAME_PROBE = (1 << 17) + 64
 
 MAGIC = {
     "gz": b"\x1f\x8b\x08",
@@ -263,6 +265,7 @@ class _Source:
         self._buffer = bytearray()
         self._base = 0  # raw offset of the buffer's first byte
         self._at = 0  # read position in the buffer
+        self._tail: TailError | None = None  # of the raw stream: raised behind what came before it
         self.dictionary = dictionary_frame(self.peek)
 
     @property
@@ -270,8 +273,15 @@ class _Source:
         return self._base + self._at
 
     def _fill(self) -> bool:
-        more = self._raw.read(RAW_CHUNK)
+        more = b""
+        if self._tail is None:
+            try:
+                more = self._raw.read(RAW_CHUNK)
+            except TailError as error:
+                self._tail = error
         self._buffer += more
+        if self._tail and self._at == len(self._buffer):
+            raise self._tail
         return bool(more)
 
     def take(self, most: int = RAW_CHUNK) -> bytes:
@@ -323,7 +333,7 @@ class _Source:
                     return False
                 continue
             self._at = found
-            if accept(first_bytes(self.peek(PROBE), kind, self.dictionary)):
+            if accept(first_bytes(self.peek(FRAME_PROBE if kind == "zst" else PROBE), kind, self.dictionary)):
                 return True
             self._at += 1
 
@@ -349,7 +359,7 @@ def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: 
     """
     source = _Source(raw)
     kind = compression(source.peek(6))
-    if not kind and accept and not accept(source.peek(PROBE)):
+    if not kind and named and accept and not accept(source.peek(PROBE)):
         kind = named
     if kind == "lz4":
         raise InputError("lz4 is not read. Expected plain, .gz, .zst, .bz2 or .xz: recompress it.")

@@ -273,8 +273,15 @@ def response(record: WarcRecord, found: Found, rows: Rows) -> None:
         return
     declared = http.get("Content-Type")
     kept = {"content_type": declared, "http_status": status, "body_error": problem}
-    kept["x_robots_tag"] = http.get("X-Robots-Tag")
+    kept["x_robots_tag"] = _all(http, "x-robots-tag")
     rows.append(html=body, content_type=declared or _type(record), status=status, **_common(record.headers, kept))
+
+
+def _all(http: Any, name: str) -> str | None:
+    """The values of a header that may stand several times, with commas between them. name: in lower case."""
+    if http.get(name) is None:
+        return None
+    return ", ".join(value for key, value in http.astuples() if key.lower() == name and value)
 
 
 def _common(headers: Any, kept: dict[str, Any]) -> dict[str, Any]:

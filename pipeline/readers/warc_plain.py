@@ -20,7 +20,7 @@ OTHERS = frozenset({"request", "metadata", "warcinfo", "revisit"})  # kinds that
 
 
 class Plain(NamedTuple):
-    """kind: response, conversion or one of `OTHERS`. Headers by lower-case names; of equal ones of HTTP the first."""
+    """kind: response, conversion or one of `OTHERS`. Headers by lower-case names; of equal ones of HTTP the first, and X-Robots-Tag stands once."""
 
     kind: str
     warc: dict[str, str]
@@ -53,6 +53,8 @@ def _response(data: bytes, begin: int, warc: dict[str, str]) -> Plain | None:
     status, http = STATUS.fullmatch(head[: head.find(b"\r\n")]), headers(head, repeated=True)
     if status is None or http is None or "content-encoding" in http or "transfer-encoding" in http:
         return None
+    if "x-robots-tag" in http and head.lower().count(b"\nx-robots-tag:") > 1:
+        return None  # all of them count
     return Plain("response", warc, http, int(status[1]), data[end + 4 :])
 
 
