@@ -26,15 +26,20 @@ MAX_NODES = 1_000_000
 MAX_ATTRIBUTES = 10_000
 """Attributes of one tag: the parser compares each with all others (40,000 take 3 s)."""
 
+_CLOSES_P = (
+    "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header "
+    "hgroup hr li listing main menu nav ol p plaintext pre search section summary table ul dd dt"
+)
+_RAW = "iframe noembed noframes plaintext script style textarea title"
+_PARTS = "caption tbody td tfoot th thead tr"
 _NAMES = {
     html.VOID: "area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr",
-    html.RAW: "iframe noembed noframes plaintext script style textarea title xmp",
+    html.RAW: f"{_RAW} xmp",
     html.FORMAT: "a b big code em font i nobr s small strike strong tt u",
-    html.CLOSES_P: "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hgroup hr li listing main menu nav ol p plaintext pre search section summary table ul dd dt xmp",
+    html.CLOSES_P: f"{_CLOSES_P} xmp",
     html.WALL: "applet caption marquee object table td template th foreignobject desc",
     html.FOREIGN: "svg math",
-    html.OWN: "applet caption marquee object table tbody td template tfoot th thead tr foreignobject desc",
+    html.OWN: f"{_PARTS} applet marquee object table template foreignobject desc",
     html.LI: "li",
     html.DD: "dd dt",
     html.CELL: "caption td th",
@@ -47,6 +52,10 @@ _NAMES = {
     html.HEADING: "h1 h2 h3 h4 h5 h6",
     html.ALONE: "form",
     html.NO_TAG: "body head html",
+    html.QUIET: f"{_CLOSES_P} {_RAW} {_PARTS} base basefont bgsound col colgroup frame frameset link meta param rb rp rt rtc source "
+    "template track",
+    html.MARKER: "applet caption marquee object td template th",
+    html.OPENS: "br",
 }
 
 

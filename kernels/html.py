@@ -6,9 +6,9 @@ html, head and body are not counted.
 
 Elements are followed as the standard's tree builder does (WHATWG HTML, section 13.2.6), as far as depth and number hang on
 it: void elements, end tags that may be left out, end tags without a start, raw text, and formatting elements (<b>, <font>
-...) that are opened anew in each block behind the one that they were left open in. That last rule makes n * m elements of
-n + m tags; so counting stops at the limits. The oracle of the
-tests is the parser itself.
+...) that are opened anew, by text and by most start tags, in each block behind the one that they were left open in (section
+13.2.4.3; a cell or an <object> keeps its own list of them). That last rule makes n * m elements of n + m tags; so counting
+stops at the limits. The oracle of the tests is the parser itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ SECTION = 32768  # of a table
 HEADING = 65536  # ends an open one that it stands directly in
 ALONE = 131072  # its end tag ends it, and not what is open inside it
 NO_TAG = 262144  # the parser has one of them already: start and end change nothing
+QUIET = 524288  # its start tag opens nothing anew
+MARKER = 1048576  # nothing from outside is opened anew inside it, and at its end what was left open inside is forgotten
+OPENS = 2097152  # its end tag is a start tag
 
 TABLE_SIZE = 1024  # of the names' table, a power of two, several times the number of names
 SAME = 3  # equal formatting elements that are opened anew
@@ -140,22 +143,39 @@ def _behind_raw(data, at, end, name, length):
 
 
 @part
-def _leave(stack, marks, depth, to, loose, count):
-    """Close elements down to height `to`; formatting elements among them are left open: their number, with `count` before.
+def _leave(stack, marks, depth, to, loose, count, base):
+    """Close elements down to height `to`; formatting elements among them are left open: (how many are, where those begin that
+    may be opened anew here), with `count` and `base` before.
 
-    `loose` holds those since, as (name, identity) one behind the other; of equal ones it keeps SAME.
+    `loose` holds those since, as (name, identity) one behind the other; of equal ones it keeps SAME. Of a MARKER the
+    second of `marks` is `base` outside it.
     """
+    for height in range(depth - 1, to - 1, -1):
+        if get(marks, 2 * height) & MARKER:
+            count, base, depth = base, get(marks, 2 * height + 1), height
     for height in range(to, depth):
         if get(marks, 2 * height) & FORMAT:
             identity = get(marks, 2 * height + 1)
             same = 0
-            for i in range(count):
+            for i in range(base, count):
                 same += get(loose, 2 * i + 1) == identity
             if same < SAME:
                 put(loose, 2 * count, np.int64(get(stack, height)))
                 put(loose, 2 * count + 1, identity)
                 count += 1
-    return count
+    return count, base
+
+
+@part
+def _anew(stack, marks, depth, most_depth, loose, count, base):
+    """Open what was left open: (depth, count) then."""
+    while count > base and depth <= most_depth:
+        count -= 1
+        put(stack, depth, np.uint64(get(loose, 2 * count)))
+        put(marks, 2 * depth, FORMAT)
+        put(marks, 2 * depth + 1, get(loose, 2 * count + 1))
+        depth += 1
+    return depth, count
 
 
 @part
@@ -218,9 +238,9 @@ def _take_out(stack, marks, depth, height):
 
 
 @part
-def _forget(loose, count, name):
-    """The last left open element of a name ends, if there is one; how many are left."""
-    for i in range(count - 1, -1, -1):
+def _forget(loose, count, base, name):
+    """The last left open element of a name ends, if there is one behind `base`; how many are left."""
+    for i in range(count - 1, base - 1, -1):
         if np.uint64(get(loose, 2 * i)) == name:
             for moved in range(2 * i, 2 * count - 2):
                 put(loose, moved, get(loose, moved + 2))
@@ -237,20 +257,17 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
     """
     source, known, bits_of = pointer(data), pointer(names), pointer(flags)
     open_, kinds, left = pointer(stack), pointer(marks), pointer(loose)
-    depth = deepest = nodes = most = count = foreign = 0
+    depth = deepest = nodes = most = count = base = foreign = 0
     room = len(loose) // 2 - most_depth - 2
     at = start
     while at < end:
         byte = get(source, at)
         if byte != 60:
-            if count and byte > 32:  # text: what was left open is opened anew
-                while count and depth <= most_depth:
-                    count -= 1
-                    put(open_, depth, np.uint64(get(left, 2 * count)))
-                    put(kinds, 2 * depth, FORMAT)
-                    put(kinds, 2 * depth + 1, get(left, 2 * count + 1))
-                    depth += 1
-                    nodes += 1
+            # text; blanks between the parts of a table are none
+            if count > base and (byte > 32 or not (depth and get(kinds, 2 * depth - 2) & (TABLE | ROW | SECTION))):
+                nodes -= depth
+                depth, count = _anew(open_, kinds, depth, most_depth, left, count, base)
+                nodes += depth
                 deepest = max(deepest, depth)
             at += 1
         else:
@@ -272,18 +289,18 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
             most = max(most, attributes)
             if bits & NO_TAG or (bits & (CELL | ROW | SECTION) and _open_kind(open_, kinds, depth, TABLE, 0) < 0):
                 continue
-            if closes:
+            if closes and not bits & OPENS:
                 height = _open_name(open_, kinds, depth, name, bits & OWN)
                 if height >= 0 and bits & (FORMAT | ALONE):
                     _take_out(open_, kinds, depth, height)
                     depth -= 1
                 elif height >= 0:
-                    count = _leave(open_, kinds, depth, height + 1, left, count) if not bits & OWN else 0
+                    count, base = _leave(open_, kinds, depth, height, left, count, base)
                     for above in range(height, depth):
                         foreign -= 1 if get(kinds, 2 * above) & FOREIGN else 0
                     depth = height
                 elif bits & FORMAT:
-                    count = _forget(left, count, name)
+                    count = _forget(left, count, base, name)
                 continue
             nodes += 1
             if bits & ONE:
@@ -292,23 +309,34 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
                     _take_out(open_, kinds, depth, height)
                     depth -= 1
                 else:
-                    count = _forget(left, count, name)
+                    count = _forget(left, count, base, name)
             if bits & HEADING and depth and get(kinds, 2 * depth - 2) & HEADING:
                 depth -= 1
             to = _implied(bits, open_, kinds, depth, p)
-            count = _leave(open_, kinds, depth, to, left, count)
+            count, base = _leave(open_, kinds, depth, to, left, count, base)
             depth = to
+            if count > base and foreign <= 0 and not bits & QUIET:
+                nodes -= depth
+                depth, count = _anew(open_, kinds, depth, most_depth, left, count, base)
+                nodes += depth
+                deepest = max(deepest, depth)
             if bits & VOID or (empty and foreign > 0):
                 deepest = max(deepest, depth + 1)
             else:
                 put(open_, depth, name)
                 put(kinds, 2 * depth, bits)
-                put(kinds, 2 * depth + 1, np.int64(_hashed(source, first, at)))
+                if bits & MARKER:
+                    put(kinds, 2 * depth + 1, base)
+                    base = count
+                else:
+                    put(kinds, 2 * depth + 1, np.int64(_hashed(source, first, at)))
                 depth += 1
                 deepest = max(deepest, depth)
                 foreign += 1 if bits & FOREIGN else 0
                 if bits & RAW and foreign <= 0:
                     at = _behind_raw(source, at, end, name, stop - first)
+        if count > room:  # more than may lie inside one another, and the next text would open them all
+            deepest = max(deepest, most_depth + 1)
         if depth > most_depth or nodes > most_nodes or count > room:
             break
     return deepest, nodes, most

@@ -76,12 +76,39 @@ def test_rules_of_the_tree_builder(markup: str) -> None:
     assert measure(markup.encode())[:2] == MARKUP[markup]
 
 
+def open_ones(count: int, name: str = "") -> str:
+    """A paragraph that leaves so many formatting elements open, all different."""
+    return "<p>" + "".join(f"<b id={name}{i}>" for i in range(count)) + "</p>"
+
+
+ANEW = [
+    "<p>x</p>", "<p><img></p>", " <p>x</p>", "<div>\n<p>x</p></div>", "<table><td>x</td></table><p>x</p>", "<table> <td> </td></table><p>x</p>",
+    "<object>x</object><p>x</p>", "<p><object>x</object></p>", "<meta><p>x</p>", "<p><span></span></p>", "<p><textarea></textarea></p>",
+    "<p><link></p>", "<p><svg></svg></p>", "<p><ruby><rt></ruby></p>", "<p><rt></rt></p>", "<p></br></p>", "<p><a></a></p>", "<p><br></p>",
+    "<p><select><option>a</select></p>", "<hr><p>x</p>", "<xmp></xmp>", "<template>x</template><p>x</p>", "<p><iframe>x</iframe></p>",
+    "<p><button></button></p>", "<p><label></label></p>", "<p><noscript>x</noscript></p>", "<p></b></b><i></p>", "<table><b></table><p>x</p>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tail", ANEW)
+def test_what_is_opened_anew_is_what_the_parser_opens(tail: str) -> None:
+    page = open_ones(20) + tail * 20
+    depth, nodes, _ = measure(page.encode())
+    true_depth, true_nodes = tree_of(page)
+    unsaid = 2 * page.count("<table")  # <tbody> and <tr> are not counted where they do not stand
+    assert abs(nodes - true_nodes) <= 0.05 * true_nodes + unsaid and abs(depth - (true_depth - 2)) <= 2
+
+
 POISON = {
     "nested lists": ("<ul><li>" * 100_000, "html_depth.max"),
     "nested divs": ("<div>" * 100_000, "html_depth.max"),
-    "formatting opened anew": (
-        "<p>" + "".join(f"<b id={i}>" for i in range(400)) + "</p>" + "<p>x</p>" * 4000,
-        "html_nodes.max",
+    "formatting opened anew": (open_ones(400) + "<p>x</p>" * 4000, "html_nodes.max"),
+    "formatting opened anew by pictures": (open_ones(400) + "<p><img></p>" * 4000, "html_nodes.max"),
+    "formatting opened anew by an end tag": (open_ones(400) + "<p></br></p>" * 4000, "html_nodes.max"),
+    "formatting around a table": (open_ones(400) + "<table><td>x</table>" + "<p>x</p>" * 4000, "html_nodes.max"),
+    "formatting behind silence": (
+        "".join(open_ones(400, f"{i}x") for i in range(4)) + "<ul><li>" * 9,
+        "html_depth.max",
     ),
     "formatting left open": ("".join(f"<font size={i}>" for i in range(10_000)) + "<div>" * 10_000, "html_depth.max"),
     "misplaced in tables": ("<table>" + "<b>x<div>" * 10_000, "html_depth.max"),
