@@ -15,7 +15,7 @@ import itertools
 from typing import Any
 
 from pipeline.readers import MEMBERS
-from pipeline.readers.streams import named_compression
+from pipeline.readers.decoders import named_compression
 
 PART_BYTES = 256 << 20
 """About what a task takes of a big file: tens of seconds of work, so that starting it costs nothing beside."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from fuzz import warc_record
+from fuzz_seeds import warc_record
 from reading import account, load, quarantined, rows
 
-from pipeline.readers import streams, warc
+from pipeline.readers import decoders, streams, warc
 
 HTTP = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: %s\r\n\r\n"
 TYPE = "WARC-Record-ID: <urn:uuid:1>\r\nContent-Type: application/http; msgtype=response\r\n"
@@ -72,7 +72,7 @@ def test_an_honest_file_of_any_size_is_no_bomb(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_decoder_that_asks_for_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "XZ_MEMORY", 1 << 20)
+    monkeypatch.setattr(decoders, "XZ_MEMORY", 1 << 20)
     path = tmp_path / "x.jsonl.xz"
     path.write_bytes(lzma.compress(b'{"text": "x"}\n', preset=9))
     (entry,) = quarantined(load(path))

@@ -16,7 +16,7 @@ import pytest
 from reading import account, load, quarantined, rows
 
 from pipeline.errors import InputError
-from pipeline.readers import Columns, jsonl, streams, tables
+from pipeline.readers import Columns, decoders, jsonl, tables
 
 HERE = Path(__file__).parent / "data" / "dirty"
 SUITE = {
@@ -279,4 +279,4 @@ def test_text_and_html_files_that_are_cut(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(gzip.compress(bytes(range(256)) * 400)[:-100])
         batches = load(tmp_path / name)
         assert rows(batches) == [] and quarantined(batches)[0]["tail"] is True
-    assert streams.compression(b"plain") == ""
+    assert decoders.compression(b"plain") == ""

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from corpus import gristmill, sums
-from fuzz import warc_record
+from fuzz_seeds import warc_record
 from test_run import kept, manifest, rejected
 
 from filters import extract

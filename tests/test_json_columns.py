@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.readers import jsonl
-from pipeline.readers.rows import Batch, Columns, Rows
+from pipeline.readers.rows import Batch, Columns, Options, Rows
 
 COLUMNS = [
     Columns(),
@@ -26,6 +26,7 @@ COLUMNS = [
 def found(data: bytes, columns: Columns, batch_rows: int = 1000, piece: int = 1 << 16) -> tuple[Any, ...]:
     """(rows, quarantined entries, skipped) of JSON lines that come in pieces of so many bytes."""
     rows = Rows("a/b.jsonl", columns, "made", batch_rows, 16 << 20)
+    rows.options = Options(made_ids=columns is COLUMNS[0])
     pieces = (data[at : at + piece] for at in range(0, len(data), piece))
     batches = [*jsonl.read_plain(pieces, rows)]
     if rows.any:

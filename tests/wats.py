@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fuzz import warc_record
+from fuzz_seeds import warc_record
 
 NAME = "CC-MAIN-20260712001122-20260712031122-00007"
 

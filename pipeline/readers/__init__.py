@@ -24,8 +24,8 @@ from pipeline import storage
 from pipeline.chat.reader import LayoutReader
 from pipeline.errors import InputError
 from pipeline.readers import members, ranges
+from pipeline.readers.decoders import compression
 from pipeline.readers.rows import Batch, Columns, Options, Rows
-from pipeline.readers.streams import compression
 
 if TYPE_CHECKING:
     from pipeline.readers.wat_fields import Join

@@ -21,8 +21,9 @@ from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
 from pipeline.readers import warc
+from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, metadata
-from pipeline.readers.streams import named_compression, pieces
+from pipeline.readers.streams import pieces
 from pipeline.readers.warc import RECORD_LIMIT, Found, Framer
 
 # address, IP, date, type, (result code, checksum, location, offset, file name,) length; addresses may hold blanks

@@ -27,18 +27,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pipeline.readers.decoders import MAGIC, OUT_CHUNK, dictionary_frame, first_bytes
 from pipeline.readers.ranges import WIDE
-from pipeline.readers.streams import (
-    BOMB_BYTES,
-    FRAME_PROBE,
-    MAGIC,
-    OUT_CHUNK,
-    RAW_CHUNK,
-    TailError,
-    dictionary_frame,
-    first_bytes,
-    pieces,
-)
+from pipeline.readers.streams import BOMB_BYTES, FRAME_PROBE, RAW_CHUNK, TailError, pieces
 
 STORED = 65_535  # most bytes of a stored block, and of an extra field
 REACH = STORED + 12  # bytes before a place in which the block or field that holds it must begin

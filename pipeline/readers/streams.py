@@ -15,25 +15,16 @@ Not covered: zstandard with a dictionary that lies elsewhere, lz4, encrypted or 
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import lzma
 import re
-import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
-from typing import BinaryIO, NamedTuple, Protocol
-
-import zstandard
+from typing import BinaryIO, NamedTuple
 
 from pipeline.errors import InputError
+from pipeline.readers.decoders import DAMAGE, MAGIC, Decoder, compression, decoder_of, dictionary_frame, first_bytes
 
 RAW_CHUNK = 1 << 18  # bytes asked of the raw stream at once
 FIRST_TAKE = 1 << 14  # raw bytes that a member gets at first: a page's has some 5 KB, and what is behind is copied
-OUT_CHUNK = 1 << 20  # most plain bytes of one piece, so that a bomb cannot fill the memory
-# Bytes given to a decoder at once: the output of the call that meets damage is lost, so less is better; and
-# zstandard takes no output limit: 8 KB make 256 MB at the very worst (128 KB for a block of 4 bytes).
-STEP = 1 << 13
 # raw bytes of a member kept to look for the next member in: deflate notices damage within some 100 KB
 HELD = 1 << 22
 # zero bytes at the end of a file that tapes and block devices leave; more, or zeros between members, are a
@@ -43,24 +34,11 @@ PADDING = 1 << 16
 # text packs to a twentieth, logs that repeat themselves to a hundredth or two.
 BOMB_BYTES = 1 << 30
 BOMB_RATIO = 500
-XZ_MEMORY = 256 << 20  # bytes of a decoder's dictionary; `xz -9` asks for 65 MB, a header may ask for 4 GB
 PROBE = 1 << 12  # raw bytes that show whether a member begins here: a header and the first block
 # the same of a zstandard frame: a block of up to 128 KB, of which nothing comes out before it is whole (RFC 8878, 3.1.1.2)
 FRAME_PROBE = (1 << 17) + 64
 
-MAGIC = {
-    "gz": b"\x1f\x8b\x08",
-    "zst": b"\x28\xb5\x2f\xfd",
-    "bz2": b"BZh",
-    "xz": b"\xfd7zXZ\x00",
-    "lz4": b"\x04\x22\x4d\x18",
-}
-ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50..0x5f: a frame without data, written by pzstd and others
-ZSTD_DICTIONARY = b"\x5d" + ZSTD_SKIPPABLE  # the first frame of a file: a dictionary, itself compressed or not
-ZSTD_DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"
-DICTIONARY_LIMIT = 64 << 20  # bytes; real ones have some 100 KB to 1 MB
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-DAMAGE = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError)  # what decoders raise
 
 
 class TailError(Exception):
@@ -118,140 +96,6 @@ class Line(NamedTuple):
 
 def name_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def named_compression(path: str) -> str:
-    """The same from a file's name."""
-    ending = path.lower().rsplit(".", 1)[-1]
-    return {"gzip": "gz", "zstd": "zst"}.get(ending, ending if ending in DECODERS else "")
-
-
-def compression(head: bytes) -> str:
-    """ "gz", "zst", "bz2", "xz", "lz4" or "" (plain) from the first bytes of a file."""
-    if head[1:4] == ZSTD_SKIPPABLE and 0x50 <= head[0] <= 0x5F:
-        return "zst"
-    return next((kind for kind, magic in MAGIC.items() if head.startswith(magic)), "")
-
-
-# ---- decoders of one member
-
-
-class Decoder(Protocol):
-    """One gzip member, zstandard frame, bzip2 or xz stream. `feed` yields plain bytes; `rest` is what lies
-    behind."""
-
-    eof: bool
-    rest: bytes
-
-    def feed(self, data: bytes) -> Iterator[bytes]: ...
-
-
-class _Gzip:
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-        self._fresh = True
-        self.eof, self.rest = False, b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while True:
-            # some 40 KB for each MB; none for the first bytes of a member, and many members have no others
-            before = None if self._fresh else self._inner.copy()
-            self._fresh = False
-            try:
-                out = self._inner.decompress(data, OUT_CHUNK)
-            except zlib.error:
-                yield from _crumbs(before or zlib.decompressobj(wbits=31), data)
-                raise
-            data = self._inner.unconsumed_tail
-            if out:
-                yield out
-            if self._inner.eof or (not data and len(out) < OUT_CHUNK):
-                break
-        self.eof, self.rest = self._inner.eof, self._inner.unused_data
-
-
-def _crumbs(inner: zlib._Decompress, data: bytes) -> Iterator[bytes]:
-    """What decodes of `data` before its damage: zlib throws away all output of the call that fails."""
-    parts: list[bytes] = []
-    size = 0
-    with suppress(zlib.error):
-        for at in range(len(data)):
-            parts.append(inner.decompress(data[at : at + 1]))
-            size += len(parts[-1])
-            if size > OUT_CHUNK:
-                yield b"".join(parts)
-                parts, size = [], 0
-    if size:
-        yield b"".join(parts)
-
-
-class _Limited:
-    """bz2 and lzma share one interface."""
-
-    def __init__(self, inner: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
-        self._inner = inner
-        self.eof, self.rest = False, b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), STEP):
-            piece: bytes | None = data[start : start + STEP]
-            while piece is not None:
-                out = self._inner.decompress(piece, OUT_CHUNK)
-                if out:
-                    yield out
-                piece = None if self._inner.eof or self._inner.needs_input else b""
-            if self._inner.eof:
-                self.eof, self.rest = True, self._inner.unused_data + data[start + STEP :]
-                return
-
-
-class _Zstd:
-    def __init__(self, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
-        self._inner = zstandard.ZstdDecompressor(dict_data=dictionary).decompressobj()
-        self.eof, self.rest = False, b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), STEP):
-            out = self._inner.decompress(data[start : start + STEP])
-            if out:
-                yield out
-            if self._inner.eof:
-                self.eof, self.rest = True, self._inner.unused_data + data[start + STEP :]
-                return
-
-
-DECODERS: dict[str, Callable[[], Decoder]] = {
-    "gz": _Gzip,
-    "zst": _Zstd,
-    "bz2": lambda: _Limited(bz2.BZ2Decompressor()),
-    "xz": lambda: _Limited(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)),
-}
-
-
-def dictionary_frame(peek: Callable[[int], bytes]) -> bytes:
-    """The frame at the start of a zstandard file that holds the dictionary of the others; empty if there is none."""
-    head = peek(8)
-    if len(head) < 8 or not head.startswith(ZSTD_DICTIONARY):
-        return b""
-    return peek(8 + min(int.from_bytes(head[4:8], "little"), DICTIONARY_LIMIT))
-
-
-def _decoder(kind: str, frame: bytes) -> Callable[[], Decoder]:
-    """What makes a decoder for a member of a file with this dictionary frame. One of `DAMAGE` if the frame is broken."""
-    if kind != "zst" or not frame:
-        return DECODERS[kind]
-    size, held = int.from_bytes(frame[4:8], "little"), frame[8:]
-    if size > DICTIONARY_LIMIT or len(held) < size:
-        raise zstandard.ZstdError(f"a dictionary of {size} bytes (limit {DICTIONARY_LIMIT}), {len(held)} are there")
-    if held.startswith(MAGIC["zst"]):
-        inner = zstandard.ZstdDecompressor().stream_reader(held)
-        held = inner.read(DICTIONARY_LIMIT + 1)
-        if len(held) > DICTIONARY_LIMIT:
-            raise zstandard.ZstdError(f"a dictionary of more than {DICTIONARY_LIMIT} bytes")
-    if not held.startswith(ZSTD_DICTIONARY_MAGIC):
-        raise zstandard.ZstdError("it does not begin as a dictionary does")
-    dictionary = zstandard.ZstdCompressionDict(held)
-    return lambda: _Zstd(dictionary)
 
 
 # ---- the raw side
@@ -338,14 +182,6 @@ class _Source:
             self._at += 1
 
 
-def first_bytes(raw: bytes, kind: str, dictionary: bytes = b"") -> bytes:
-    """The first plain bytes of the member that begins with `raw`; empty if none begins there."""
-    try:
-        return next(_decoder(kind, dictionary)().feed(raw), b"")
-    except DAMAGE:
-        return b""
-
-
 # ---- whole streams
 
 
@@ -367,7 +203,7 @@ def pieces(raw: BinaryIO, accept: Callable[[bytes], bool] | None = None, named: 
         yield from _plain(source)
         return
     try:
-        decoder = _decoder(kind, source.dictionary)
+        decoder = decoder_of(kind, source.dictionary)
     except DAMAGE as error:
         yield Piece(0, error=ValueError(f"the dictionary at the start of the file is broken: {error}"))
         return

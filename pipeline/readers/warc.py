@@ -25,8 +25,9 @@ from typing import Any, BinaryIO, NamedTuple
 from fastwarc.warc import WarcRecord, WarcRecordType
 
 from pipeline.errors import InputError
+from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, metadata
-from pipeline.readers.streams import Piece, name_of, named_compression, pieces
+from pipeline.readers.streams import Piece, name_of, pieces
 from pipeline.readers.warc_plain import OTHERS, plain
 from pipeline.readers.wat_fields import IS_WAT
 

@@ -20,8 +20,9 @@ import orjson
 from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
+from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, metadata
-from pipeline.readers.streams import named_compression, pieces
+from pipeline.readers.streams import pieces
 from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins
 from pipeline.readers.warc_plain import headers
 from pipeline.readers.wat_fields import at, fields, text

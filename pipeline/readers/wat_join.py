@@ -25,8 +25,9 @@ import pyarrow as pa
 from filters.step import set_column
 from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, dump
-from pipeline.readers.streams import named_compression, pieces
+from pipeline.readers.streams import pieces
 from pipeline.readers.warc import Framer, begins
 from pipeline.readers.wat import Page, not_wat, parse
 from pipeline.readers.wat_fields import BARRED, FOUND, Join
