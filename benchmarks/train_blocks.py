@@ -8,13 +8,13 @@ text, since that is what it adds to or takes from the page's score; news pages c
 from __future__ import annotations
 
 import argparse
-import html
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from extraction import WORD, Page, gold_pages, news_pages, wcxb_pages
+
+from filters.block_text import inline
 
 SETTINGS = {
     "objective": "binary", "learning_rate": 0.06, "num_leaves": 20, "min_data_in_leaf": 60, "feature_fraction": 0.5, "bagging_fraction": 0.8,
@@ -25,11 +25,10 @@ SCALE = 1_000_000  # leaves are whole millionths of a log-odds
 LARGEST = 110  # blocks of a page that are looked at: the larger half, and a sample that stands for the others
 RUN = 3  # words
 NEWS_WEIGHT = 6
-_TAG = re.compile(r"<[^>]*>")
 
 
 def block_words(markup: str) -> list[str]:
-    return WORD.findall(html.unescape(_TAG.sub("", markup)).lower())
+    return WORD.findall(inline(markup, pre=False, markdown=False, links=False).lower())
 
 
 def runs(words: list[str], size: int) -> set[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import functools
 
 import numpy as np
 
+from kernels.hashes import fnv_of
 from kernels.html_blocks import BLOCK, BREAK, DROP, LINK, RAW, STRONG, VOID
 
 _TAG_NAMES = """
@@ -91,20 +92,12 @@ def _table(entries: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     size = 1 << (4 * len(entries)).bit_length()
     keys, values = np.zeros(size, np.uint64), np.zeros(size, np.int64)
     for word, value in entries.items():
-        key = word_hash(word)
+        key = fnv_of(word)
         at = (key ^ (key >> 32)) & (size - 1)
         while keys[at]:
             at = (at + 1) & (size - 1)
         keys[at], values[at] = key, value
     return keys, values
-
-
-def word_hash(word: str) -> int:
-    """FNV-1a, 64 bits."""
-    value = 0xCBF29CE484222325
-    for byte in word.lower().encode():
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value
 
 
 @functools.cache

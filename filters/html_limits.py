@@ -16,6 +16,7 @@ import functools
 import numpy as np
 
 from kernels import html
+from kernels.hashes import fnv_of
 
 MAX_BYTES = 32 << 20
 """Of a page as UTF-8. Crawlers cut pages at 1 to 20 MB."""
@@ -93,21 +94,13 @@ def _table() -> tuple[np.ndarray, np.ndarray, np.uint64]:
     names, flags = np.zeros(html.TABLE_SIZE, np.uint64), np.zeros(html.TABLE_SIZE, np.int64)
     for bit, listed in _NAMES.items():
         for name in listed.split():
-            hashed = _hashed(name)
+            hashed = fnv_of(name) | 1  # as in the kernel
             slot = hashed & (html.TABLE_SIZE - 1)
             while names[slot] not in (0, hashed):
                 slot = (slot + 1) & (html.TABLE_SIZE - 1)
             names[slot] = hashed
             flags[slot] |= bit
-    return names, flags, np.uint64(_hashed("p"))
-
-
-def _hashed(name: str) -> int:
-    """FNV-1a, as in the kernel."""
-    value = 14695981039346656037
-    for byte in name.encode():
-        value = (value ^ byte) * 1099511628211 % (1 << 64)
-    return value | 1
+    return names, flags, np.uint64(fnv_of("p") | 1)
 
 
 def _scratch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.compile import kernel, part
-from kernels.memory import PAD, int64, load64, pointer
+from kernels.memory import PAD, get, int64, load64, pointer
 from kernels.simd import below
 
 _A = np.uint64(0x9E3779B97F4A7C15)
@@ -15,6 +15,7 @@ _B = np.uint64(0xC2B2AE3D27D4EB4F)
 _HALF = np.uint64(32)
 _FAR = np.uint64(29)
 _ONE = np.uint64(1)
+_FNV, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 @part
@@ -38,6 +39,27 @@ def hash_bytes(data, start, end):
     state = (state ^ (load64(data, start) & below(8 * (end - start)))) * _A
     state = (state ^ (state >> _FAR)) * _B
     return (state ^ (state >> _HALF)) | _ONE
+
+
+@part
+def fnv(data, start, end):
+    """FNV-1a, 64 bits, of the bytes data[start:end] with ASCII letters in lower case: names of tags, words of class names.
+
+    The shipped model of blocks and its vocabulary hang on these very numbers.
+    """
+    value = _FNV
+    for at in range(start, end):
+        byte = get(data, at)
+        value = (value ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV_PRIME
+    return value
+
+
+def fnv_of(name: str) -> int:
+    """`fnv` of a name."""
+    value = int(_FNV)
+    for byte in name.lower().encode():
+        value = (value ^ byte) * int(_FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return value
 
 
 @part

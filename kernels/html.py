@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.compile import kernel, part
+from kernels.hashes import fnv
 from kernels.memory import get, pointer, put
 
 VOID = 1  # has no content
@@ -38,12 +39,10 @@ OPENS = 2097152  # its end tag is a start tag
 
 TABLE_SIZE = 1024  # of the names' table, a power of two, several times the number of names
 SAME = 3  # equal formatting elements that are opened anew
-_FNV = np.uint64(1099511628211)
-_SEED = np.uint64(14695981039346656037)
 
 
 @part
-def _name_end(data, at, end):
+def behind_name(data, at, end):
     """Behind the tag name that begins at data[at]."""
     while at < end:
         byte = get(data, at)
@@ -57,12 +56,8 @@ def _name_end(data, at, end):
 
 @part
 def _hashed(data, start, end):
-    """A hash of the name data[start:end] in lower case."""
-    value = _SEED
-    for at in range(start, end):
-        byte = get(data, at)
-        value = (value ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV
-    return value | np.uint64(1)
+    """A hash of the name data[start:end] in lower case; never 0."""
+    return fnv(data, start, end) | np.uint64(1)
 
 
 @part
@@ -135,7 +130,7 @@ def _behind_raw(data, at, end, name, length):
     """Where the end tag of a raw element begins; `end` if there is none."""
     while at + length + 1 < end:
         if get(data, at) == 60 and get(data, at + 1) == 47:
-            stop = _name_end(data, at + 2, min(end, at + 2 + length + 1))
+            stop = behind_name(data, at + 2, min(end, at + 2 + length + 1))
             if stop - at - 2 == length and _hashed(data, at + 2, stop) == name:
                 return at
         at += 1
@@ -282,7 +277,7 @@ def scan(data, start, end, names, flags, p, most_depth, most_nodes, stack, marks
             first = at + 1 if closes else at
             if first >= end or not (65 <= get(source, first) <= 90 or 97 <= get(source, first) <= 122):
                 continue
-            stop = _name_end(source, first, end)
+            stop = behind_name(source, first, end)
             name = _hashed(source, first, stop)
             bits = _flags(name, known, bits_of)
             at, attributes, empty = _tag_end(source, stop, end)

@@ -18,6 +18,9 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.compile import kernel, part
+from kernels.hashes import fnv
+from kernels.html import behind_name
+from kernels.memory import pointer
 
 # flags of a tag
 BLOCK, VOID, DROP, RAW, LINK, BREAK, STRONG = 1, 2, 4, 8, 16, 32, 64
@@ -45,7 +48,6 @@ PARENT, TAG, CUES, DEPTH, SIGN, NODE_COLUMNS = 0, 1, 2, 3, 4, 5
 ) = range(15)
 
 MAX_DEPTH = 512
-FNV, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 # what a byte of text is
 SPACE, LETTER, DIGIT, CAPITAL, MARK, STOP, OTHER = 0, 1, 2, 3, 4, 5, 6
@@ -72,25 +74,6 @@ KINDS = byte_kinds()
 
 
 @part
-def _name_end(data, at, end):
-    while at < end and data[at] != 62 and data[at] != 32 and data[at] != 47 and data[at] != 10 and data[at] != 9:
-        at += 1
-    return at
-
-
-@part
-def _hash(data, start, end):
-    """FNV-1a of the bytes in lower case."""
-    value = FNV
-    for at in range(start, end):
-        byte = data[at]
-        if 65 <= byte <= 90:
-            byte += 32
-        value = (value ^ np.uint64(byte)) * PRIME
-    return value
-
-
-@part
 def _find(keys, values, wanted):
     """values of a key in an open-addressed table of a power of two of places; 0 if it is not in it."""
     mask = np.uint64(len(keys) - 1)
@@ -114,7 +97,7 @@ def _cues(data, start, end, keys, values):
         if letter and not camel:
             continue
         if at - begin > 1:
-            found |= _find(keys, values, _hash(data, begin, at))
+            found |= _find(keys, values, fnv(pointer(data), begin, at))
         begin = at if camel else at + 1
     return found
 
@@ -174,7 +157,7 @@ def _attributes(data, at, end, keys, values, words):
         size = name_end - name
         if size == 5 and _is(data, name, name_end, words[0]):  # class
             cues |= _cues(data, value, value_end, keys, values)
-            sign = _hash(data, value, value_end)
+            sign = fnv(pointer(data), value, value_end)
         elif (
             (size == 2 and _is(data, name, name_end, words[1]))
             or (size == 4 and _is(data, name, name_end, words[2]))
@@ -333,8 +316,8 @@ def scan(data, size, tag_keys, tag_values, cue_keys, cue_values, kinds, words, n
             continue
         closing = data[at + 1] == 47
         name = at + 1 + closing
-        name_end = _name_end(data, name, size)
-        known = _find(tag_keys, tag_values, _hash(data, name, name_end))
+        name_end = behind_name(pointer(data), name, size)
+        known = _find(tag_keys, tag_values, fnv(pointer(data), name, name_end))
         custom = False
         if known == 0:
             for i in range(name, name_end):

@@ -10,8 +10,9 @@ from resiliparse.parse.html import HTMLTree
 
 from filters import blocks
 from filters.block_text import inline
-from filters.block_words import CUES, ID, TAGS, cue_table, tag_table, word_hash
+from filters.block_words import CUES, ID, TAGS, cue_table, tag_table
 from kernels import html_blocks as hb
+from kernels.hashes import fnv_of
 from kernels.html_features import feature_names
 from kernels.trees import tree_sums
 
@@ -118,7 +119,7 @@ def test_hashes_and_cues():
     keys, values = cue_table()
     for number, words in enumerate(CUES.values()):
         for word in words.split():
-            assert hb._find.py_func(keys, values, np.uint64(word_hash(word))) >> number & 1
+            assert hb._find.py_func(keys, values, np.uint64(fnv_of(word))) >> number & 1
     page = blocks.scan('<body class="ad"><div class="postBody x-sidebar" id="relatedNews"><p>Mills</p></div></body>')
     names = list(CUES)
     cues = {names[bit] for bit in range(len(names)) if page.nodes[1, hb.CUES] >> bit & 1}
@@ -128,7 +129,7 @@ def test_hashes_and_cues():
 def test_the_tag_table_holds_every_tag():
     keys, values = tag_table()
     for name in TAGS[1:]:
-        assert hb._find.py_func(keys, values, np.uint64(word_hash(name))) >> 8 == ID[name]
+        assert hb._find.py_func(keys, values, np.uint64(fnv_of(name))) >> 8 == ID[name]
 
 
 @pytest.mark.parametrize(
