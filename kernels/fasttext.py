@@ -22,7 +22,7 @@ from kernels.fasttext_labels import SIGMOIDS, Out, best_labels, new_room, out_po
 from kernels.fasttext_sums import add_row
 from kernels.fasttext_tables import aligned_zeros
 from kernels.memory import get, load64, pointer, prefetch, put
-from kernels.simd import below, low_zeros, ones, separators
+from kernels.simd import below, put_places, separators
 
 KEY = 4  # uint64 numbers of a word in the cache: its bytes, zeros, and in the last three how many features it has, + 1
 KEPT_BYTES = 8 * KEY - 3  # longer words are rarely seen twice
@@ -153,13 +153,7 @@ def _find_words(cache: Any, data: Any, start: int, end: int, stop: int) -> int:
         inside = ~separators(data, at) & below(end - at)
         turns = inside ^ ((inside << _ONE) | carry)
         carry = inside >> np.uint64(63)
-        into = edges
-        edges += ones(turns)
-        while turns != _ZERO:  # four at once, what is too many is written over
-            for _ in range(4):
-                put(cache.edges, into, at + low_zeros(turns))
-                turns &= turns - _ONE
-                into += 1
+        edges = put_places(cache.edges, edges, turns, at)
     if edges % 2 == 1:
         put(cache.edges, edges, end)
         edges += 1

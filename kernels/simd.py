@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 
 from kernels.compile import part
-from kernels.memory import get, intrinsic
+from kernels.memory import get, intrinsic, put
 
 SIMD = os.environ.get("GRISTMILL_SIMD", "1") != "0"
 _VECTOR = ir.VectorType(ir.IntType(8), 64)
@@ -238,3 +238,15 @@ def last_one(bits):
 def below(count):
     """The lowest `count` bits set, for count in 0 .. 64."""
     return ~np.uint64(0) if count >= 64 else (_ONE << np.uint64(count)) - _ONE
+
+
+@part(forceinline=True)
+def put_places(out: Any, count: int, mask: Any, at: int) -> int:
+    """Puts `at` + i for each bit i of `mask` behind the first `count` of `out`, which has room for three more; how many there are."""
+    total = count + ones(mask)
+    while mask != np.uint64(0):  # four at once, what is too many is written over
+        for _ in range(4):
+            put(out, count, at + low_zeros(mask))
+            mask &= mask - _ONE
+            count += 1
+    return total

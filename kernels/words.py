@@ -17,7 +17,7 @@ from kernels.ascii import LONGEST, Piece, cut_ascii
 from kernels.characters import TRAIL
 from kernels.compile import kernel, part
 from kernels.memory import get, int64, load64, pointer, put, store64
-from kernels.simd import below, beyond_ascii, breaks, digits, letters, low_zeros, ones, sentence_ends, spaces
+from kernels.simd import below, beyond_ascii, breaks, digits, letters, ones, put_places, sentence_ends, spaces
 
 # what `cut_words` counts
 COLUMNS = ("words", "proper", "proper_chars", "with_letter", "stop_words", "sentences")
@@ -184,13 +184,7 @@ def _scan(data, start, end, masks):
         store64(masks.lines, place, behind & inside)
         turns = inside ^ ((inside << _ONE) | carry)
         carry = inside >> np.uint64(63)
-        into = edges
-        edges += ones(turns)
-        while turns != _ZERO:  # four at once, what is too many is written over
-            for _ in range(4):
-                put(masks.edges, into, at - start + low_zeros(turns))
-                turns &= turns - _ONE
-                into += 1
+        edges = put_places(masks.edges, edges, turns, at - start)
         place += 8
     for at in range(place, place + 16, 8):
         store64(masks.digits, at, _ZERO)
