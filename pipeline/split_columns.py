@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,9 @@ from pipeline.dates import date_ranges
 REST = -1
 STEP = "99.split"
 """What the ledger calls documents that no side of the split takes."""
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+-]*://")
+_AFTER_HOST = re.compile("[/?#]")
 
 NO_DATE, OUTSIDE, ACROSS = "no_date", "outside_time", "leaks_across_time"
 
@@ -96,8 +100,8 @@ def _of_urls(urls: Column, found: Callable[[str], str | None]) -> list[str | Non
 
 def _host(url: str) -> str | None:
     """The host of a canonical URL, None where it has none."""
-    rest = url.partition("://")[2] or url
-    address = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
+    scheme = _SCHEME.match(url)  # http and https are gone; a "://" further on is of a URL inside this one
+    address = _AFTER_HOST.split(url[scheme.end() if scheme else 0 :], maxsplit=1)[0].rpartition("@")[2]
     name, colon, port = address.rpartition(":")
     host = name if colon and port.isdecimal() else address
     return host if "." in host or host.startswith("[") else None

@@ -88,6 +88,9 @@ HOSTS = {
     "http://192.168.0.1/a": ("192.168.0.1", "192.168.0.1"),
     "https://例え.jp/a": ("xn--r8jz45g.jp", "xn--r8jz45g.jp"),
     "ftp://files.example.org/a": ("files.example.org", "example.org"),
+    "http://web.archive.org/web/2020/http://foo.com/x": ("web.archive.org", "archive.org"),
+    "https://a.com/r?u=http://b.org": ("a.com", "a.com"),
+    "ftp://files.example.org/http://foo.com/x": ("files.example.org", "example.org"),
     "urn:isbn:123": (None, None),
     "folder/file.html": (None, None),
 }
