@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from itertools import combinations
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from splitting import planted
 from test_near import dedup, words
 from test_run import kept, manifest, rejected
 
@@ -19,7 +19,6 @@ from dedup.containment import choose_queries, contained_pairs, found_chance, sam
 from dedup.plain import jaccard
 from dedup.shingles import shingle_set
 from pipeline.check import check
-from pipeline.commit import sha256_of
 from pipeline.errors import RecipeError
 from pipeline.job import prepare
 
@@ -194,18 +193,12 @@ def test_check_finds_a_planted_leak(tmp_path):
         more=MORE,
         split="{train: 0.5, test: 0.5}",
     )
-    import zstandard
 
-    parts = {split: out / split / "part-00000.jsonl.zst" for split in ("train", "test")}
-    rows = {s: zstandard.ZstdDecompressor().stream_reader(p.read_bytes()).read().splitlines() for s, p in parts.items()}
-    whole = json.loads(rows["train"][0])
-    rows["test"][0] = json.dumps({**whole, "id": "leaked", "text": " ".join(whole["text"].split()[50:90])}).encode()
-    parts["test"].write_bytes(zstandard.compress(b"\n".join(rows["test"]) + b"\n"))
-    told = manifest(out)
-    for entry in told["files"]:
-        entry["sha256"] = sha256_of(str(out / entry["path"]))
-    (out / "manifest.json").write_text(json.dumps(told))
-    wrong = [finding for finding in check(str(out)) if not finding.ok]
+    def leak(rows):
+        whole = rows["train"][0]
+        rows["test"][0] = {**whole, "id": "leaked", "text": " ".join(whole["text"].split()[50:90])}
+
+    wrong = planted(out, leak)
     assert len(wrong) == 1 and "two sides" in wrong[0].what and "leaked" in wrong[0].wrong[0]
 
 

@@ -11,6 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 from corpus import sums
+from splitting import planted
 from test_run import kept, manifest, rejected
 
 from dedup.shingles import shingle_set
@@ -96,23 +97,11 @@ def test_check_finds_a_planted_leak(tmp_path):
     rng = np.random.default_rng(4)
     records = [{"id": str(i), "text": " ".join(words(rng, 80))} for i in range(60)]
     out = dedup(records, tmp_path, split="{train: 0.5, test: 0.5}")
-    import zstandard
 
-    from pipeline.commit import sha256_of
+    def leak(rows):
+        rows["test"][0] = {**rows["train"][0], "id": "leaked"}
 
-    parts = {split: out / split / "part-00000.jsonl.zst" for split in ("train", "test")}
-    rows = {
-        split: zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()
-        for split, path in parts.items()
-    }
-    leaked = {**json.loads(rows["train"][0]), "id": "leaked"}
-    rows["test"][0] = json.dumps(leaked).encode()
-    parts["test"].write_bytes(zstandard.compress(b"\n".join(rows["test"]) + b"\n"))
-    told = manifest(out)
-    for entry in told["files"]:
-        entry["sha256"] = sha256_of(str(out / entry["path"]))
-    (out / "manifest.json").write_text(json.dumps(told))
-    wrong = [finding for finding in check(str(out)) if not finding.ok]
+    wrong = planted(out, leak)
     assert len(wrong) == 1 and "two sides" in wrong[0].what and "leaked" in wrong[0].wrong[0]
 
 
