@@ -371,7 +371,7 @@ def _write_index(job: Job) -> None:
 def summary(job: Job, final_round: int) -> dict[str, Any]:
     """The run's manifest from the manifests of its stages. Asserts the account."""
     refined, resolved = manifests(job.output, "refine"), manifests(job.output, f"resolve-{final_round}")[0]["counts"]
-    splits = final_splits(job, final_round)
+    splits, once = (final_splits(job, final_round, each) for each in (False, True))
     dealt, published = manifests(job.output, "deal"), manifests(job.output, "publish")
     account = ledger.new_account()
     for manifest in refined:
@@ -399,7 +399,7 @@ def summary(job: Job, final_round: int) -> dict[str, Any]:
         "account": {"read": account["read"], "kept": account["kept"], "rejected": ledger.rejected_total(account), "quarantined": account["quarantined"]},
         "splits": {name: found["rows"] for name, found in splits.items()},
         **({"copies": copied, "mix": mix_summary(job, final_round)} if job.publish["mix"] else {}),
-        **({"split": sides} if (sides := split_summary(job, final_round, splits)) else {}),
+        **({"split": sides} if (sides := split_summary(job, final_round, once)) else {}),
         "rejected": dict(sorted((step, dict(sorted(why.items()))) for step, why in account["rejected"].items())),
         **({"labels": labels_summary(job, refined, dealt, account["rejected"], contradicted[0]["counts"])} if contradicted else {}),
         **({"augment": augment_summary(job, mix_summary(job, final_round, "augment"), dealt)} if job.publish["augment"] else {}),

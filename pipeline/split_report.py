@@ -1,7 +1,9 @@
 """What a run tells of its split: sides asked for and come to, the largest unit, strata and rare ones.
 
-{"asked": {"train": 0.9, "test": 0.1}, "by": ["domain"], "documents": 90210,
+{"asked": {"train": 0.9, "test": 0.1}, "by": ["cluster", "domain"], "documents": {"train": 81170, "test": 9040},
  "largest": [{"documents": 31200, "share": 0.3459, "groups": 412, "one": "doc-17"}], "strata": {...}, "rare": [...]}
+
+All of it is of documents, each counted once: what a mixture leaves out or writes again is no part of a split.
 """
 
 from __future__ import annotations
@@ -41,14 +43,16 @@ def add_strata(total: dict[str, list[int]], strata: pa.ChunkedArray, split: Any,
 
 
 def split_summary(job: Job, final_round: int, splits: dict[str, Any]) -> dict[str, Any]:
-    """The manifest's `split`; empty where the recipe asks for shares alone."""
+    """The manifest's `split`; empty where the recipe asks for shares alone. `splits`: of each its documents as "rows", each
+    counted once (`plan.final_splits(..., once=True)`)."""
     more = job.publish["split"]
     asked = {key: more[key] for key in ("by", "stratify", "folds", "counts", "times") if more[key]}
     if not asked or not needed(job):
         return {}
     counts = manifests(job.output, f"sides-{final_round}")[0]["counts"]
-    documents = sum(found["rows"] for found in splits.values())
     told: dict[str, Any] = {"asked": asked_for(job.publish), "by": ["cluster", *more["by"]]}
+    told["documents"] = {name: found["rows"] for name, found in splits.items()}
+    documents = sum(told["documents"].values())
     told["largest"] = [
         {**unit, "share": round(unit["documents"] / max(documents, 1), 4)} for unit in counts.get("largest", [])
     ]
@@ -101,12 +105,12 @@ def split_words(manifest: dict[str, Any]) -> list[str]:
     ]
     for name, left in told.get("missing", {}).items():
         lines.append(f"{name} is {left:,} short of the {told['asked'][name]} asked for: nothing that is left fits.")
-    dealt = sum(manifest["splits"][name] for name, side in told["asked"].items() if isinstance(side, float))
-    for name, side in told["asked"].items():
-        if isinstance(side, float) and abs(manifest["splits"][name] / max(dealt, 1) - side) > OFF:
-            lines.append(
-                f"{name} has {manifest['splits'][name] / max(dealt, 1):.1%} of the documents; {side:.1%} were asked for."
-            )
+    shares = {name: side for name, side in told["asked"].items() if isinstance(side, float)}
+    dealt = max(sum(told["documents"][name] for name in shares), 1)
+    for name, side in shares.items():
+        share = told["documents"][name] / dealt
+        if abs(share - side) > OFF:
+            lines.append(f"{name} has {share:.1%} of the documents; {side:.1%} were asked for.")
     lines += [
         f"{one['stratum']} has {one['share']:.1%} in {one['split']}; {one['asked']:.1%} were asked for."
         for one in told.get("off", [])[:SHOWN]

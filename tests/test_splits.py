@@ -11,6 +11,7 @@ from splitting import NEAR, TIMES, dated_corpus, mill, near, sides, sound, text,
 from test_run import manifest
 
 from pipeline.errors import RunError
+from pipeline.split_report import split_words
 
 # --- groups
 
@@ -207,3 +208,15 @@ def test_copies_and_earlier_corpora(tmp_path):
     later = mill(new, tmp_path / "b", split, f"[dedup: {{minhash: {{against: ['{out}']}}}}]")
     assert set(sides(later)) == {f"n{i}" for i in range(30, 60)}
     sound(later)
+
+
+def test_a_mixture_is_no_part_of_what_is_told_of_the_split(tmp_path):
+    """Sides and the largest unit are told of documents, however often a mixture writes them."""
+    rng = np.random.default_rng(19)
+    records = [{"id": f"d{i}", "text": text(rng, 8), "author": f"a{i // 2}"} for i in range(600)]
+    for name, mix in (("plain", ""), ("three", "\nmix: {by: source, epochs: {in: 3}, unit: documents}")):
+        split = "{train: 0.9, test: 0.1, by: author, stratify: source}"
+        told = manifest(mill(records, tmp_path / name, split, "[]" + mix))
+        assert told["split"]["documents"] == {"train": 538, "test": 62} and split_words(told) == []
+        assert told["split"]["largest"][0]["share"] == round(2 / 600, 4)
+    assert told["splits"] == {"train": 3 * 538, "test": 62}
