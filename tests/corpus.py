@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
@@ -56,4 +60,41 @@ def sums(output: Path | str) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-__all__ = ["CHECKOUT", "DEMO", "INPUTS", "RECIPE", "Run", "as_it_stands", "assignments", "gristmill", "mill", "sums"]
+def written(folder: Path, records: list[dict[str, Any]], files: int = 5) -> None:
+    """The records as JSON Lines in so many files, in their order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    each = -(-len(records) // files)
+    for number in range(files):
+        rows = records[number * each : (number + 1) * each]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{number}.jsonl").write_text(text, encoding="utf-8")
+
+
+def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on each input file is a refine task, and two of them are a group."""
+    monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
+    monkeypatch.setattr("pipeline.groups.GROUP", 2)
+
+
+def same_splits(one: Path, two: Path) -> bool:
+    """Whether the files of all splits have equal bytes, and there are some. The ledger has a file for each task."""
+    splits = json.loads((one / "manifest.json").read_text())["splits"]
+    first, second = ({p: s for p, s in sums(out).items() if p.split("/")[0] in splits} for out in (one, two))
+    return first == second and len(first) > 0
+
+
+__all__ = [
+    "CHECKOUT",
+    "DEMO",
+    "INPUTS",
+    "RECIPE",
+    "Run",
+    "as_it_stands",
+    "assignments",
+    "gristmill",
+    "many_tasks",
+    "mill",
+    "same_splits",
+    "sums",
+    "written",
+]

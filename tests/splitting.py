@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 import zstandard
+from corpus import written
 from test_run import manifest
 
 from pipeline.check import check
@@ -27,18 +28,15 @@ run: {{engine: local, max_source_loss: 1, batch_size: {batch}, memory: {memory}}
 NEAR = "[dedup: {minhash: {threshold: 0.8}}]"
 
 
-def mill(records, folder, split, steps="[]", more="", shards=1, batch=1000, memory="2GB"):
+def mill(records, folder, split, steps="[]", more="", files=5, batch=1000, memory="2GB", out="out"):
     """Runs a recipe; returns the output folder."""
-    (folder / "in").mkdir(parents=True)
-    for number in range(shards):
-        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records[number::shards]]
-        (folder / "in" / f"{number}.jsonl").write_text("".join(lines), encoding="utf-8")
+    written(folder / "in", records, files)
     page = PAGE.format(
-        path=folder / "in", out=folder / "out", split=split, steps=steps, more=more, batch=batch, memory=memory
+        path=folder / "in", out=folder / out, split=split, steps=steps, more=more, batch=batch, memory=memory
     )
     recipe, source = read(page, "r.yaml")
     run(resolve_job(recipe, source), recipe.run, LocalEngine(), Silent())
-    return folder / "out"
+    return folder / out
 
 
 def sides(out):

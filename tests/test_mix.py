@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from corpus import DEMO, gristmill, sums
+from corpus import DEMO, gristmill, many_tasks, same_splits, sums, written
 from hypothesis import given
 from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
@@ -47,7 +47,7 @@ def corpus(path, count=800):
         lang = chance.choices(["en", "de", "fi"], [8, 3, 1])[0]
         words = [f"w{chance.randrange(9999)}" for _ in range(chance.randrange(5, 120))]
         rows.append({"id": f"d{number}", "source": f"s{number % 3}", "lang": lang, "text": " ".join(words)})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    written(path, rows)
     return rows
 
 
@@ -57,7 +57,7 @@ def job_of(
     page = folder / f"{name}.yaml"
     page.write_text(
         RECIPE.format(
-            path=folder / "in.jsonl",
+            path=folder / "in",
             out=folder / name,
             mix=mix,
             format=format,
@@ -81,7 +81,7 @@ def made(folder, mix, **more):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     found = tmp_path_factory.mktemp("mix")
-    corpus(found / "in.jsonl")
+    corpus(found / "in")
     return found
 
 
@@ -152,12 +152,12 @@ def test_within_a_thousandth_where_documents_are_small(tmp_path):
         }
         for i in range(6_000)
     ]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    written(tmp_path / "in", rows)
     out = made(tmp_path, "{by: lang, weights: {en: 0.6, fi: 0.4}}", split="{train: 1.0}")
-    written, buckets = tokens_of(in_split(out, "train")), manifest(out)["mix"]["buckets"]
+    found, buckets = tokens_of(in_split(out, "train")), manifest(out)["mix"]["buckets"]
     for lang, share in (("en", 0.6), ("fi", 0.4)):
-        assert abs(written[lang] / buckets[lang]["planned"] - 1) < 0.001
-        assert abs(written[lang] / sum(written.values()) - share) < 0.001
+        assert abs(found[lang] / buckets[lang]["planned"] - 1) < 0.001
+        assert abs(found[lang] / sum(found.values()) - share) < 0.001
 
 
 def test_epochs_of_a_document(folder):
@@ -223,13 +223,17 @@ def test_same_bytes(folder, monkeypatch, change):
     mix = "{by: [source, lang], weights: {s0/en: 1, s1/de: 2.2}, rest: 0.3, total: 200K}"
     made(folder, mix, name="one")
     if change == "tasks":
-        monkeypatch.setattr("pipeline.groups.GROUP_DOCS", 10)
+        many_tasks(monkeypatch)
     if change == "bins":
         monkeypatch.setattr("pipeline.allot.BINS", 2)
         monkeypatch.setattr("pipeline.mixing.BINS", 2)
     made(folder, mix, name=f"two-{change}", batch=13 if change == "batches" else 1000)
-    one, two = sums(folder / "one"), sums(folder / f"two-{change}")
-    assert one == two and any(path.startswith("train") for path in one)
+    if change == "tasks":
+        assert len(list((folder / f"two-{change}" / "rejected").iterdir())) == 5
+        told = manifest(folder / f"two-{change}")["mix"]
+        assert same_splits(folder / "one", folder / f"two-{change}") and told == manifest(folder / "one")["mix"]
+    else:
+        assert sums(folder / "one") == sums(folder / f"two-{change}")
 
 
 @pytest.mark.parametrize("format", ["parquet", "jsonl.zst"])
@@ -241,7 +245,7 @@ def test_by_a_signal_and_by_clusters(tmp_path, format):
         for copy in range(1 + family % 5):
             rows.append({"id": f"{family}-{copy}", "text": " ".join([*words, f"x{copy}"])})
     chance.shuffle(rows)
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    written(tmp_path / "in", rows)
     out = made(
         tmp_path,
         "{by: signal.word_count, epochs: {30: 2, 50: 4}, rest: 0}",
@@ -401,7 +405,7 @@ def test_folds_need_a_named_split(folder):
 def test_tokens_need_a_tokenizer_and_upsample_is_a_mixture(folder):
     page = folder / "r.yaml"
     text = RECIPE.format(
-        path=folder / "in.jsonl",
+        path=folder / "in",
         out=folder / "r",
         mix="{total: 5}",
         format="jsonl",

@@ -54,7 +54,7 @@ def test_times_and_what_has_none(tmp_path):
     }  # fmt: skip
     rng = np.random.default_rng(9)
     records += [{"id": name, "text": text(rng), "date": date} for name, date in odd.items()]
-    out = mill(records, tmp_path / "a", TIMES + "}", shards=2)
+    out = mill(records, tmp_path / "a", TIMES + "}")
     found = sides(out)
     assert all(found[r["id"]] == side_of(r["date"]) for r in records[:120])
     gone = {row["id"]: (row["step"], row["reason"], row["detail"]) for row in rejected(out)}
@@ -91,7 +91,7 @@ def test_a_date_that_names_two_sides_is_none(tmp_path):
 @pytest.mark.parametrize("spanning", ["drop", "earliest"])
 def test_what_spans_times_does_not_leak(tmp_path, spanning):
     records = dated_corpus()
-    out = mill(records, tmp_path, TIMES + f", by: author, spanning: {spanning}}}", shards=3)
+    out = mill(records, tmp_path, TIMES + f", by: author, spanning: {spanning}}}")
     found, dates = sides(out), {r["id"]: r["date"] for r in records}
     late = {row["id"] for row in rejected(out)}
     for component in together(records, lambda r: [r["author"]]):

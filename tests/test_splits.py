@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from corpus import sums
+from corpus import many_tasks, same_splits, sums
 from splitting import NEAR, TIMES, dated_corpus, mill, near, sides, sound, text, together
-from test_run import manifest
+from test_run import manifest, rejected
 
 from pipeline.errors import RunError
 from pipeline.split_report import split_words
@@ -50,7 +50,7 @@ def grouped_corpus(seed=1, n=600, authors=120):
 )
 def test_groups_stay_on_one_side(tmp_path, by, links):
     records = grouped_corpus()
-    out = mill(records, tmp_path, f"{{train: 0.7, validation: 0.15, test: 0.15, by: {by}}}", shards=3)
+    out = mill(records, tmp_path, f"{{train: 0.7, validation: 0.15, test: 0.15, by: {by}}}")
     found = sides(out)
     components = together(records, links)
     for component in components:
@@ -102,8 +102,9 @@ def test_who_stays_hangs_on_no_group(tmp_path):
     assert set(sides(plain)) == set(sides(grouped))
 
 
-def test_one_page_and_one_id_stay_on_one_side(tmp_path):
-    """Without a word in the recipe: other texts of one URL, other texts of one id."""
+def test_one_page_and_one_id_stay_on_one_side(tmp_path, monkeypatch):
+    """Without a word in the recipe: other texts of one URL, other texts of one id, in files of three groups."""
+    many_tasks(monkeypatch)
     rng = np.random.default_rng(4)
     records = []
     for i in range(150):
@@ -117,6 +118,7 @@ def test_one_page_and_one_id_stay_on_one_side(tmp_path):
             {"id": f"r{i}", "text": text(rng)},
             {"id": f"s{i}", "text": near(base, rng)},
         ]
+    rng.shuffle(records)
     together_ = mill(records, tmp_path / "a", "{train: 0.5, test: 0.5}", "[dedup: {minhash: {keep: none-removed}}]")
     found = sides(together_)
     assert all(found[f"u{i}-0"] == found[f"u{i}-1"] for i in range(150))
@@ -143,20 +145,26 @@ def test_a_group_too_large_for_its_side_goes_to_the_main_one(tmp_path):
 # --- the same bytes
 
 
-def test_the_same_bytes_however_it_is_done(tmp_path):
+def told(row):
+    return [str(row[name]) for name in ("id", "step", "reason", "duplicate_of", "similarity", "detail")]
+
+
+def test_the_same_bytes_however_it_is_done(tmp_path, monkeypatch):
     records = dated_corpus(n=300)
     rng = np.random.default_rng(14)
     base = [text(rng, 80) for _ in range(30)]
     records += [{**r, "id": f"n{i}", "text": near(base[i % 30], rng)} for i, r in enumerate(records[:150])]
     split = "{train: 0.6, validation: 0.3, dev: 0.1, five: 20, test: {after: 2025-01-01}, by: author}"
-    first = mill(records, tmp_path / "a", split, NEAR, shards=3)
-    other = mill(records, tmp_path / "b", split, NEAR, shards=3, batch=7, memory="64MB")
-    again = mill(records, tmp_path / "c", split, NEAR, shards=1)
-    names = [
-        {path: total for path, total in sums(out).items() if path.split("/")[0] in manifest(out)["splits"]}
-        for out in (first, other, again)
-    ]
-    assert names[0] == names[1] == names[2] and len(names[0]) == 5
+    first = mill(records, tmp_path, split, NEAR, out="first")
+    other = mill(records, tmp_path, split, NEAR, batch=7, memory="64MB", out="other")
+    assert sums(first) == sums(other)
+    one = mill(records[::-1], tmp_path / "turned", split, NEAR, files=1)
+    many_tasks(monkeypatch)
+    many = mill(records, tmp_path, split, NEAR, out="many")
+    assert same_splits(first, one) and same_splits(first, many)
+    assert manifest(many)["split"] == manifest(first)["split"]
+    assert len(list((many / "rejected").iterdir())) == 5 and len(manifest(first)["splits"]) == 5
+    assert sorted(map(told, rejected(first))) == sorted(map(told, rejected(many)))
 
 
 @pytest.mark.parametrize(
