@@ -215,10 +215,7 @@ def _sides(corpus: _Corpus) -> list[Finding]:
         for relation, wrong in zip(looked_for, shared(splits, corpus.parts, looked_for))
     ]
     if more["times"] and more["spanning"] == "drop":
-        timed = Finding("every document is of the time of its side")
-        for number, start, end in more["times"]:
-            timed.wrong += wrong_times(splits[number], corpus.parts(splits[number]), start, end)
-        found.append(timed)
+        found.append(Finding("every document is of the time of its side", wrong_times(splits, corpus.parts, more)))
     return found
 
 

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from dedup.exact import record_keys
 from dedup.graph_files import Room, Sizes
-from pipeline.dates import date_ranges
-from pipeline.split_columns import derived, value_hashes
+from pipeline.split_columns import REST, derived, periods, value_hashes
 
 PARTS = 64
 MEMORY = 256 << 20
@@ -108,14 +107,21 @@ def _named(splits: list[str], parts: Parts, relation: Relation, across: np.ndarr
     return letters + [f"... and {len(across) - NAMED:,} more values"] * (len(across) > NAMED)
 
 
-def wrong_times(split: str, tables: Iterator[pa.Table], start: int | None, end: int | None) -> list[str]:
-    """Letters on documents whose date is known and not of the side's time."""
+def wrong_times(splits: list[str], parts: Parts, more: dict[str, Any]) -> list[str]:
+    """Letters on documents whose date is known (as the run knows dates: of one side's time) and of another side's time."""
+    starts = {number: start for number, start, _ in more["times"]}
     letters = []
-    for table in tables:
-        first, last, known = date_ranges(table["date"])
-        early = known & (first < start) if start is not None else np.zeros(len(table), bool)
-        late = known & (last > end) if end is not None else np.zeros(len(table), bool)
-        for row in np.flatnonzero(early | late).tolist():
-            word = "before" if early[row] else "after"
-            letters.append(f"{table['id'][row].as_py()} in {split} is of {table['date'][row].as_py()}, {word} its time")
+    for number, split in enumerate(splits):
+        expected = number if number in starts else REST
+        for table in parts(split):
+            period, first, known = periods(table["date"], more)
+            for row in np.flatnonzero(known & (period != expected)).tolist():
+                told = f"{table['id'][row].as_py()} in {split} is of {table['date'][row].as_py()}"
+                letters.append(f"{told}, {_when(splits, period[row], first[row], starts.get(number), expected)}")
     return letters
+
+
+def _when(splits: list[str], period: int, first: int, start: int | None, expected: int) -> str:
+    if expected == REST:
+        return f"the time of {splits[period]}"
+    return "before its time" if start is not None and first < start else "after its time"

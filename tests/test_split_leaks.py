@@ -57,6 +57,9 @@ def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys):
     bounds = {"train": ("0", "2022"), "validation": ("2022", "2024"), "test": ("2024", "9")}
     misplaced = {r["id"] for r in records if not bounds[found[r["id"]]][0] <= r["date"] < bounds[found[r["id"]]][1]}
     assert {line.split()[0] for line in wrong["every document is of the time of its side"]} == misplaced
+    wrong = claim(out, {"train": 0.6, "validation": 0.4, "test": {"after": "2024-01-01"}, "urls": "apart"})
+    misplaced = {r["id"] for r in records if (found[r["id"]] == "test") != (r["date"] >= "2024")}
+    assert {line.split()[0] for line in wrong["every document is of the time of its side"]} == misplaced
     with capsys.disabled():
         print(
             f"\nplanted across sides: {', '.join(str(len(p)) for p in planted.values())} pages, authors, domains; {len(misplaced)} dates; all found, no other"

@@ -86,6 +86,9 @@ def test_a_date_that_names_two_sides_is_none(tmp_path):
     assert sides(out) == {"2024-05": "train", "2023": "train", "2024-07": "test"}
     reasons = {row["id"]: row["reason"] for row in rejected(out)}
     assert reasons == {"2024": "no_date", "2024-06": "no_date", "2025-01-01": "outside_time"}
+    told = mill(records, tmp_path / "told", "{train: {before: 2024-06-15}, test: {after: 2024-06-15}, undated: train}")
+    assert sides(told)["2024"] == sides(told)["2024-06"] == "train"
+    sound(told)
 
 
 @pytest.mark.parametrize("spanning", ["drop", "earliest"])
