@@ -7,8 +7,8 @@ memory; recipes that ask for none of it have no such stage (`units.needed`).
     counts: "bounds"   {stratum: edges between the shares}, where the plain ones would miss the shares asked for
             "largest"  the largest units: documents, own names in them (groups), one document's id
 
-Kept documents are dealt by their unit's hash into parts that are sorted in memory, so that units come in the order of a
-hash: numbers take the first, strata are counted off along it.
+Kept documents, as rows of `pipeline.unit_rows`, are dealt by their unit's hash into parts that are sorted in memory, so that
+units come in the order of a hash: numbers take the first, strata are counted off along it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ from pipeline.older import compared
 from pipeline.split_columns import REST
 from pipeline.stage_files import DOC_BITS, manifests, opened, output_rows
 from pipeline.strata import Strata, by_share, order_seed, share_draws
+from pipeline.unit_rows import CODE, COUNT, DOC, OTHER, TIME, UNIT, WIDTH, Largest, counts_of, merged, periods_of
 from pipeline.units import join, members, renamed
 
 PART_ROWS = 1 << 21
-"""Documents of a part, about: 84 MB, and as much again while they are sorted."""
+"""Documents of a part, about: 100 MB, and as much again while they are sorted."""
 
-LARGEST = 5
 UNDATED = np.uint64(0xFFFFFFFFFFFFFFFF)
-UNIT, OWN, CODE, TIME, DOC = range(5)
 
 
 def sides(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -48,8 +47,10 @@ def sides(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         deciding = _Deciding(job, attempt, f".work/sides-{this_round}")
         counts: dict[str, Any] = {"joined": len(names)}
         if any(job.publish["split"][key] for key in ("by", "stratify", "counts", "times")):
-            room = Room(scratch, Sizes.within(job.memory // 4, 5))
-            spool = _dealt(job, this_round, names, units, room, deciding)
+            room = Room(scratch, Sizes.within(job.memory // 4, WIDTH))
+            bits = _bits(job)
+            deciding.largest = Largest(room.spool("names", 3, 1 << bits), deciding.dropping)
+            spool = _dealt(job, this_round, (names, units), room.spool("documents", WIDTH, 1 << bits), deciding)
             deciding.strata.open(room, len(spool))
             for part in range(len(spool)):
                 deciding.take(part, spool.whole(part))
@@ -59,20 +60,29 @@ def sides(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     return counts
 
 
-def _dealt(job: Job, this_round: int, names: np.ndarray, units: np.ndarray, room: Room, deciding: _Deciding) -> Spool:
-    """Kept documents as rows (unit, own name, time's split and stratum, time, number) in parts by the hash of the unit."""
+def _bits(job: Job) -> int:
+    """Parts as a power of two: they change nothing but what is held at once."""
     docs = sum(output_rows(manifest, "docs") for manifest in compared(job))
-    bits = (docs // min(PART_ROWS, job.memory // 512)).bit_length()  # parts change nothing but what is held at once
-    spool = room.spool("documents", 5, 1 << bits)
+    return (docs // min(PART_ROWS, job.memory // 512)).bit_length()
+
+
+def _dealt(
+    job: Job, this_round: int, joined: tuple[np.ndarray, np.ndarray], spool: Spool, deciding: _Deciding
+) -> Spool:
+    """The rows of kept documents, in parts by the hash of the unit."""
+    bits = len(spool).bit_length() - 1
     for some in members(job, this_round):
         deciding.see(some.features)
-        rows = np.empty((len(some.own), 5), np.uint64)
-        rows[:, UNIT], rows[:, OWN] = renamed(some.own, names, units), some.own
+        rows = np.empty((len(some.own), WIDTH), np.uint64)
+        rows[:, UNIT], rows[:, COUNT] = renamed(some.own, *joined), 1
+        rows[:, OTHER] = rows[:, UNIT] != some.own
         rows[:, DOC] = numbers(some.index, 0, int(some.rows.max(initial=-1)) + 1)[some.rows]
         rows[:, CODE], rows[:, TIME] = _period_and_stratum(some.features, deciding.strata)
+        deciding.largest.see(some.own, rows)
+        deciding.rest += int((periods_of(rows) == REST).sum())
+        rows = merged(rows)
         drawn = mixed(rows[:, UNIT], deciding.order_seed)
         spool.add((drawn >> np.uint64(64 - bits)).astype(np.int64) if bits else 0, rows)
-        deciding.rest += int((periods_of(rows) == REST).sum())
     return spool
 
 
@@ -87,16 +97,6 @@ def _period_and_stratum(features: pa.Table, strata: Strata) -> tuple[np.ndarray,
     return (period + 1).astype(np.uint64) << np.uint64(32) | strata.codes(features), time
 
 
-def periods_of(rows: np.ndarray) -> np.ndarray:
-    """int64: the split of each document's time, or REST."""
-    return (rows[:, CODE] >> np.uint64(32)).astype(np.int64) - 1
-
-
-def strata_of(rows: np.ndarray) -> np.ndarray:
-    """int64: the number of each document's stratum."""
-    return (rows[:, CODE] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
 @dataclass
 class _Deciding:
     """Takes the parts in order, and writes what is decided of their units."""
@@ -106,13 +106,14 @@ class _Deciding:
     prefix: str
     rest: int = 0
     present: dict[str, int] = field(default_factory=dict)
-    largest: list[list[int]] = field(default_factory=list)
+    largest: Largest = field(init=False)
 
     def __post_init__(self) -> None:
         publish = self.job.publish
         self.publish, self.more = publish, publish["split"]
         self.order_seed, self.pick_seed = order_seed(publish), 2 * publish["seed"] + (1 << 33)
         self.left = [count for _, count in self.more["counts"]]
+        self.dropping = bool(self.more["times"]) and self.more["spanning"] == "drop"
         self.strata = Strata(publish)
         self._spanning = [self._file(name) for name in ("spanning", "periods")]
         self._chosen = [self._file(name) for name in ("chosen", "chosen_to")]
@@ -135,8 +136,8 @@ class _Deciding:
         """The units of one part, in the order of their hash."""
         rows = rows[np.lexsort((rows[:, TIME], mixed(rows[:, UNIT], self.order_seed)))]
         rows, starts, period = self._one_time(rows)
-        sizes = np.diff(np.append(starts, len(rows)))
-        self._note_largest(rows, starts, sizes)
+        sizes = np.add.reduceat(counts_of(rows), starts) if len(starts) else starts
+        self.largest.take(rows, starts, sizes, period)
         rest = period == REST
         to = np.full(len(starts), REST)  # what is chosen for a unit, if anything is
         if self.more["counts"]:
@@ -154,19 +155,10 @@ class _Deciding:
         period = each[starts]
         several = np.minimum.reduceat(each, starts) != np.maximum.reduceat(each, starts)
         self._append(self._spanning, rows[starts, UNIT][several], period[several] + 1)
-        if self.more["spanning"] == "drop":
+        if self.dropping:
             rows = rows[each == np.repeat(period, np.diff(np.append(starts, len(rows))))]
             starts = np.flatnonzero(changes(rows[:, UNIT]))
         return rows, starts, period
-
-    def _note_largest(self, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> None:
-        ends = np.append(starts, len(rows))[1:]
-        top = np.argsort(-sizes, kind="stable")[:LARGEST].tolist()
-        found = [
-            [int(sizes[i]), len(np.unique(rows[starts[i] : ends[i], OWN])), int(rows[starts[i] : ends[i], DOC].min())]
-            for i in top
-        ]
-        self.largest = sorted([*self.largest, *found], key=lambda unit: (-unit[0], unit[2]))[:LARGEST]
 
     def _numbers(self, units: np.ndarray, sizes: np.ndarray, rest: np.ndarray, to: np.ndarray) -> None:
         """Numbers of documents are filled up in the order of the hash; which of several, says another hash."""
@@ -206,7 +198,7 @@ class _Deciding:
         largest = []
         with opened(self.job.output) as files:
             known = {manifest["index"]: manifest for manifest in compared(self.job)}
-            for size, groups, doc in self.largest:
+            for (size, doc, *_), groups in zip(self.largest.units, self.largest.groups()):
                 ids = files.table(known[doc >> DOC_BITS], "features")["id"]
                 one = ids[doc & ((1 << DOC_BITS) - 1)].as_py()
                 largest.append({"documents": size, "groups": groups, "one": one})

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from dedup.graph_files import Room, Spool
 from pipeline.errors import RunError
 from pipeline.groups import mixed
+from pipeline.unit_rows import UNIT, counts_of, strata_of
 
 TOLERANCE = 0.004
 """Of a stratum's documents: two edges may be off by it in different directions, and a share is then off by 0.8 %."""
@@ -90,17 +91,15 @@ class Strata:
         self, part: int, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray, free: np.ndarray, to: np.ndarray,
         given: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
-        """Counts the units of one part that are free. `to`: the side of each by its hash. Returns which keep that side
-        whatever the edges: the `given` ones, and those of several strata."""
-        from pipeline.sides import UNIT, strata_of
-
-        code = strata_of(rows)
+        """Counts the units of one part (`pipeline.unit_rows`; `sizes` in documents) that are free. `to`: the side of each by its
+        hash. Returns which keep that side whatever the edges: the `given` ones, and those of several strata."""
+        code, counts = strata_of(rows), counts_of(rows)
         several = np.minimum.reduceat(code, starts) != np.maximum.reduceat(code, starts)
         given = given | (free & several)
-        each = np.repeat(np.arange(len(starts)), sizes)
-        np.add.at(self._total, code[free[each]], 1)
+        each = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows))))
+        np.add.at(self._total, code[free[each]], counts[free[each]])
         fixed = given[each]
-        np.add.at(self._fixed, (code[fixed], to[each][fixed]), 1)
+        np.add.at(self._fixed, (code[fixed], to[each][fixed]), counts[fixed])
         counted = np.flatnonzero(free & ~given)
         drawn = mixed(rows[starts[counted], UNIT], 2 * self._publish["seed"])
         assert self._spool is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from splitting import NEAR, TIMES, dated_corpus, mill, near, sides, sound, text,
 from test_run import manifest, rejected
 
 from pipeline.errors import RunError
+from pipeline.sides import _Deciding
 from pipeline.split_report import split_words
+from pipeline.unit_rows import WIDTH, merged
 
 # --- groups
 
@@ -178,9 +180,40 @@ def test_the_same_bytes_however_it_is_done(tmp_path, monkeypatch):
 def test_parts_change_nothing(tmp_path, monkeypatch, split):
     """Kept documents are sorted in parts; of 1,000 documents in 64 parts the same is decided as of one."""
     records = [{**r, "label": f"l{len(r['id']) % 2}"} for r in dated_corpus(n=1000)]
-    whole = sides(mill(records, tmp_path / "a", split))
+    whole = mill(records, tmp_path, split, out="whole")
     monkeypatch.setattr("pipeline.sides.PART_ROWS", 16)
-    assert sides(mill(records, tmp_path / "b", split)) == whole
+    assert sums(mill(records, tmp_path, split, out="parts")) == sums(whole)
+
+
+def test_a_unit_is_held_by_tasks_not_by_documents(tmp_path, monkeypatch):
+    """`by: [domain, author]` may chain most of a corpus into one unit: it is a row for each task, side's time and stratum."""
+    many_tasks(monkeypatch)
+    held, take = [], _Deciding.take
+    monkeypatch.setattr(_Deciding, "take", lambda self, part, rows: held.append(len(rows)) or take(self, part, rows))
+    rng = np.random.default_rng(20)
+    records = [{"id": f"{i}", "text": text(rng, 8), "label": "ab"[i % 2], "author": f"a{i // 400}"} for i in range(500)]
+    told = manifest(mill(records, tmp_path, "{train: 0.8, test: 0.2, by: author, stratify: label}"))
+    assert held == [5 * 2] and told["split"]["largest"][0]["documents"] == 400
+    assert {name: sum(found.values()) for name, found in told["split"]["strata"].items()} == {
+        "label=a": 250,
+        "label=b": 250,
+    }
+
+
+def test_rows_made_one():
+    """Against a plain dictionary."""
+    rng = np.random.default_rng(21)
+    rows = rng.integers(0, 4, (200, WIDTH), np.uint64)
+    plain = defaultdict(list)
+    for row in rows.tolist():
+        plain[row[0], row[1]].append(row[2:])
+    expected = {
+        key: [min(r[0] for r in of), min(r[1] for r in of), sum(r[2] for r in of), min(r[3] for r in of)]
+        for key, of in plain.items()
+    }
+    found = merged(rows)
+    assert {(row[0], row[1]): row[2:] for row in found.tolist()} == expected and len(found) == len(expected)
+    assert len(merged(rows[:0])) == 0
 
 
 def test_a_column_that_nobody_has_is_told_before_anything_is_published(tmp_path):
