@@ -31,7 +31,7 @@ from pipeline.split_columns import REST
 from pipeline.stage_files import DOC_BITS, manifests, opened, output_rows
 from pipeline.strata import Strata, by_share, order_seed, share_draws
 from pipeline.unit_rows import CODE, COUNT, DOC, OTHER, TIME, UNIT, WIDTH, Largest, counts_of, merged, periods_of
-from pipeline.units import join, members, renamed
+from pipeline.units import Members, join, members, renamed, shared_names
 
 PART_ROWS = 1 << 21
 """Documents of a part, about: 100 MB, and as much again while they are sorted."""
@@ -43,14 +43,17 @@ def sides(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: names that are not their unit's; what was decided of units, where the recipe asks for more than joining."""
     this_round = task["round"]
     with tempfile.TemporaryDirectory(prefix="gristmill-sides-") as scratch:
-        names, units = join(job, this_round, attempt, scratch)
+        room = Room(scratch, Sizes.within(job.memory // 4, WIDTH))
+        shared = shared_names(job, room)
+        names, units = join(job, this_round, attempt, shared, scratch)
         deciding = _Deciding(job, attempt, f".work/sides-{this_round}")
         counts: dict[str, Any] = {"joined": len(names)}
         if any(job.publish["split"][key] for key in ("by", "stratify", "counts", "times")):
-            room = Room(scratch, Sizes.within(job.memory // 4, WIDTH))
             bits = _bits(job)
             deciding.largest = Largest(room.spool("names", 3, 1 << bits), deciding.dropping)
-            spool = _dealt(job, this_round, (names, units), room.spool("documents", WIDTH, 1 << bits), deciding)
+            spool = room.spool("documents", WIDTH, 1 << bits)
+            for some in members(job, this_round, shared):
+                _deal(some, (names, units), spool, deciding)
             deciding.strata.open(room, len(spool))
             for part in range(len(spool)):
                 deciding.take(part, spool.whole(part))
@@ -66,24 +69,19 @@ def _bits(job: Job) -> int:
     return (docs // min(PART_ROWS, job.memory // 512)).bit_length()
 
 
-def _dealt(
-    job: Job, this_round: int, joined: tuple[np.ndarray, np.ndarray], spool: Spool, deciding: _Deciding
-) -> Spool:
-    """The rows of kept documents, in parts by the hash of the unit."""
-    bits = len(spool).bit_length() - 1
-    for some in members(job, this_round):
-        deciding.see(some.features)
-        rows = np.empty((len(some.own), WIDTH), np.uint64)
-        rows[:, UNIT], rows[:, COUNT] = renamed(some.own, *joined), 1
-        rows[:, OTHER] = rows[:, UNIT] != some.own
-        rows[:, DOC] = numbers(some.index, 0, int(some.rows.max(initial=-1)) + 1)[some.rows]
-        rows[:, CODE], rows[:, TIME] = _period_and_stratum(some.features, deciding.strata)
-        deciding.largest.see(some.own, rows)
-        deciding.rest += int((periods_of(rows) == REST).sum())
-        rows = merged(rows)
-        drawn = mixed(rows[:, UNIT], deciding.order_seed)
-        spool.add((drawn >> np.uint64(64 - bits)).astype(np.int64) if bits else 0, rows)
-    return spool
+def _deal(some: Members, joined: tuple[np.ndarray, np.ndarray], spool: Spool, deciding: _Deciding) -> None:
+    """Adds the rows of one task's documents, to parts by the hash of the unit."""
+    deciding.see(some.features)
+    rows = np.empty((len(some.own), WIDTH), np.uint64)
+    rows[:, UNIT], rows[:, COUNT] = renamed(some.own, *joined), 1
+    rows[:, OTHER] = rows[:, UNIT] != some.own
+    rows[:, DOC] = numbers(some.index, 0, int(some.rows.max(initial=-1)) + 1)[some.rows]
+    rows[:, CODE], rows[:, TIME] = _period_and_stratum(some.features, deciding.strata)
+    deciding.largest.see(some.own, rows)
+    deciding.rest += int((periods_of(rows) == REST).sum())
+    rows, bits = merged(rows), len(spool).bit_length() - 1
+    drawn = mixed(rows[:, UNIT], deciding.order_seed)
+    spool.add((drawn >> np.uint64(64 - bits)).astype(np.int64) if bits else 0, rows)
 
 
 def _period_and_stratum(features: pa.Table, strata: Strata) -> tuple[np.ndarray, np.ndarray]:

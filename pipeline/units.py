@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from dedup.external import decide_texts
 from dedup.graph import Graph
+from dedup.graph_files import Room, Spool
 from pipeline.commit import Attempt
 from pipeline.groups import groups, rows_of
 from pipeline.job import Job
@@ -85,14 +86,15 @@ def _groups(features: pa.Table) -> list[pa.Array]:
     return [features[name].combine_chunks() for name in names]
 
 
-def members(job: Job, this_round: int) -> Iterator[Members]:
-    """The kept documents of each task, in order."""
+def members(job: Job, this_round: int, shared: Spool) -> Iterator[Members]:
+    """The kept documents of each task, in order. `shared`: of `shared_names`."""
     resolved, all_groups = manifests(job.output, f"resolve-{this_round}")[0], groups(compared(job))
     split = [name for name, _ in _columns(job)]
     for number, group in enumerate(all_groups):
         if group[0]["stage"] == STAGE:
             continue
-        docs, names = _shared(job, number)
+        rows = shared.whole(number)
+        docs, names = rows[np.argsort(rows[:, 0], kind="stable")].T
         with opened(job.output) as files:
             decided = files.table(resolved, f"decisions-{number}")
             for manifest in group:
@@ -102,17 +104,18 @@ def members(job: Job, this_round: int) -> Iterator[Members]:
                 yield _members(job, index, features, of_task(decided, index), (rows_of(docs[here]), names[here]))
 
 
-def _shared(job: Job, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """Documents of a group of files and the names of what they share, sorted by document."""
-    pieces = [(np.empty(0, np.uint64), np.empty(0, np.uint64))]
+def shared_names(job: Job, room: Room) -> Spool:
+    """(document, name) of what documents share besides, dealt by their groups of files. Every ties file is opened once: with
+    hundreds of groups and thousands of partitions, more would be millions of times (remotely: downloads)."""
+    spool = room.spool("ties", 2, len(groups(compared(job))))
     for manifest in manifests(job.output, "match"):
         if output_rows(manifest, "ties"):
             with opened(job.output) as files:
-                batch = files.arrow(manifest, "ties").get_batch(group)
-                pieces.append((np.array(batch["doc"]), np.array(batch["name"])))
-    docs, names = (np.concatenate(columns) for columns in zip(*pieces))
-    order = np.argsort(docs, kind="stable")
-    return docs[order], names[order]
+                reader = files.arrow(manifest, "ties")
+                for group in range(reader.num_record_batches):
+                    batch = reader.get_batch(group)
+                    spool.add(group, np.stack([batch["doc"].to_numpy(), batch["name"].to_numpy()], axis=1))
+    return spool
 
 
 def _columns(job: Job) -> list[tuple[str, Any]]:
@@ -141,13 +144,13 @@ def _members(
 # -- names that are tied ---------------------------------------------------------------------------
 
 
-def join(job: Job, this_round: int, attempt: Attempt, scratch: str) -> tuple[np.ndarray, np.ndarray]:
+def join(job: Job, this_round: int, attempt: Attempt, shared: Spool, scratch: str) -> tuple[np.ndarray, np.ndarray]:
     """Writes the two files; returns them, memory-mapped or empty."""
     prefix = f".work/sides-{this_round}"
     names, units = attempt.create("names", f"{prefix}/names.u64"), attempt.create("units", f"{prefix}/units.u64")
     pairs = os.path.join(scratch, "pairs")
     with open(pairs, "wb") as file:
-        for some in members(job, this_round):
+        for some in members(job, this_round, shared):
             _ties(some).tofile(file)
     graph = Graph(
         nodes=lambda: ((rows[:, :2].ravel(), _words(rows)) for rows in _blocks(pairs)),

@@ -13,6 +13,7 @@ from test_run import manifest, rejected
 from pipeline.errors import RunError
 from pipeline.sides import _Deciding
 from pipeline.split_report import split_words
+from pipeline.stage_files import Files
 from pipeline.unit_rows import WIDTH, merged
 
 # --- groups
@@ -107,6 +108,13 @@ def test_who_stays_hangs_on_no_group(tmp_path):
 def test_one_page_and_one_id_stay_on_one_side(tmp_path, monkeypatch):
     """Without a word in the recipe: other texts of one URL, other texts of one id, in files of three groups."""
     many_tasks(monkeypatch)
+    opened, arrow = Counter(), Files.arrow
+
+    def counted(self, found, name):
+        opened.update([name] * (name == "ties"))
+        return arrow(self, found, name)
+
+    monkeypatch.setattr(Files, "arrow", counted)
     rng = np.random.default_rng(4)
     records = []
     for i in range(150):
@@ -124,6 +132,7 @@ def test_one_page_and_one_id_stay_on_one_side(tmp_path, monkeypatch):
     together_ = mill(records, tmp_path / "a", "{train: 0.5, test: 0.5}", "[dedup: {minhash: {keep: none-removed}}]")
     found = sides(together_)
     assert all(found[f"u{i}-0"] == found[f"u{i}-1"] for i in range(150))
+    assert opened == {"ties": 2}, "once in each of two rounds for the one partition, not once for each group"
     sound(together_)
     apart = sides(mill(records, tmp_path / "b", "{train: 0.5, test: 0.5, urls: apart}"))
     assert 40 < sum(apart[f"u{i}-0"] != apart[f"u{i}-1"] for i in range(150)) < 110
