@@ -2,7 +2,8 @@
 
 Alike are documents of equal text (case and white space aside) and verified near-duplicates, whatever became of them in dedup. Equal
 texts are one node: of a node and of two neighbouring nodes each document whose label another one contradicts is in
-conflict. One task; it holds 50 bytes for each document that is in any pair.
+conflict. One task, which holds all pairs at once, whatever `run.memory` says: about 400 bytes a pair at its peak, and the ids of those
+in conflict.
 
     labels/conflicts.parquet     a row a pair: one of each label, with ids and similarity
     .work/conflicts/docs.arrow   (document, what the ledger says of it), by number
@@ -15,18 +16,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from pipeline.commit import Attempt
 from pipeline.groups import owners, rows_of
 from pipeline.job import Job
-from pipeline.near import write_table
 from pipeline.older import compared, first_number
 from pipeline.stage_files import DOC_BITS, Files, manifests, opened
 from pipeline.tables import ZSTD_LEVEL
 
 FOLDER = "labels"
 EXAMPLES = 20
+BLOCK = 1 << 16
+"""Pairs written at once."""
+
 DOCS = pa.schema([("doc", pa.uint64()), ("detail", pa.string())])
 PAIRS = pa.schema(
     [(name, pa.string()) for name in ("id", "label", "other_id", "other_label")] + [("similarity", pa.float64())]
@@ -41,34 +46,46 @@ def conflicts(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any
         names, label = _labels(job, files, docs)
         found = contradictions(np.searchsorted(docs, edges), similarity, np.searchsorted(docs, twins), label)
         told = np.unique(np.concatenate([found.pairs.ravel(), found.rows]))
-        ids = dict(zip(told.tolist(), _values(job, files, docs[told], "id")))
-        rows = [
-            {
-                "id": ids[a],
-                "label": names[label[a]],
-                "other_id": ids[b],
-                "other_label": names[label[b]],
-                "similarity": s,
-            }
-            for (a, b), s in zip(found.pairs.tolist(), found.similarity.tolist())
-        ]
-        other = [
-            f"labelled {names[label[row]]}, {ids[at]} {names[label[at]]}"
-            for row, at in zip(found.rows.tolist(), found.others.tolist())
-        ]
-        columns = [docs[found.rows], np.array(other, dtype=object)]
-        write_table(attempt, "docs", ".work/conflicts/docs.arrow", DOCS, columns)
-    if rows:
-        output = attempt.create("conflicts", f"{FOLDER}/conflicts.parquet")
-        pq.write_table(
-            pa.Table.from_pylist(rows, PAIRS),
-            output.temp,
-            compression="zstd",
-            compression_level=ZSTD_LEVEL,
-            version="2.6",
+        named = _Named(told, _values(job, files, docs[told], "id"), names, label)
+        details = pc.binary_join_element_wise(
+            "labelled ", named.labels(found.rows), ", ", named.ids(found.others), " ", named.labels(found.others), ""
         )
-        output.rows = len(rows)
-    return {"pairs": len(rows), "documents": len(found.rows), "examples": rows[:EXAMPLES]}
+        output = attempt.create("docs", ".work/conflicts/docs.arrow")
+        with pa.ipc.new_file(output.temp, DOCS) as sink:
+            sink.write_table(pa.table([pa.array(docs[found.rows]), details], schema=DOCS))
+        output.rows = len(found.rows)
+    if len(found.pairs):
+        output = attempt.create("conflicts", f"{FOLDER}/conflicts.parquet")
+        with pq.ParquetWriter(
+            output.temp, PAIRS, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6"
+        ) as writer:
+            for start in range(0, len(found.pairs), BLOCK):
+                writer.write_table(named.table(found, slice(start, start + BLOCK)))
+        output.rows = len(found.pairs)
+    examples = named.table(found, slice(0, EXAMPLES)).to_pylist()
+    return {"pairs": len(found.pairs), "documents": len(found.rows), "examples": examples}
+
+
+@dataclass
+class _Named:
+    """Ids (of the rows `told`, ascending) and labels (`names` by the numbers `label`) of rows as Arrow columns."""
+
+    told: np.ndarray
+    names_of: pa.ChunkedArray
+    names: pa.Array
+    label: np.ndarray
+
+    def ids(self, rows: np.ndarray) -> pa.ChunkedArray:
+        return self.names_of.take(pa.array(np.searchsorted(self.told, rows)))
+
+    def labels(self, rows: np.ndarray) -> pa.Array:
+        return self.names.take(pa.array(self.label[rows]))
+
+    def table(self, found: Contradictions, some: slice) -> pa.Table:
+        """Some of the pairs as rows of PAIRS."""
+        one, other = found.pairs[some].T
+        columns = [self.ids(one), self.labels(one), self.ids(other), self.labels(other), found.similarity[some]]
+        return pa.table(columns, schema=PAIRS)
 
 
 def _pairs(job: Job, files: Files, assigned: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,23 +105,22 @@ def _pairs(job: Job, files: Files, assigned: int) -> tuple[np.ndarray, np.ndarra
     return edges[own], similarity[own], twins[(twins < first_number(job)).all(axis=1)]
 
 
-def _labels(job: Job, files: Files, docs: np.ndarray) -> tuple[list[str], np.ndarray]:
+def _labels(job: Job, files: Files, docs: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     """The labels there are, in order, and the number of each document's (-1: it has none)."""
     values = _values(job, files, docs, "carried.label")
-    names = sorted({value for value in values if value is not None})
-    number = {name: at for at, name in enumerate(names)}
-    return names, np.array([number.get(value, -1) for value in values], np.int64)
+    names = pc.drop_null(pc.unique(values)).sort()
+    return names, pc.fill_null(pc.index_in(values, names), -1).to_numpy().astype(np.int64)
 
 
-def _values(job: Job, files: Files, docs: np.ndarray, column: str) -> list[Any]:
-    """A column of the features for documents in the order of their numbers."""
-    found: list[Any] = []
+def _values(job: Job, files: Files, docs: np.ndarray, column: str) -> pa.ChunkedArray:
+    """A column (text) of the features for documents in the order of their numbers."""
+    found: list[pa.Array] = []
     owner = owners(docs)
     for manifest in compared(job):
         mine = docs[slice(*np.searchsorted(owner, [manifest["index"], manifest["index"] + 1]).tolist())]
         if len(mine):
-            found += files.table(manifest, "features")[column].take(pa.array(rows_of(mine))).to_pylist()
-    return found
+            found += files.table(manifest, "features")[column].take(pa.array(rows_of(mine))).chunks
+    return pa.chunked_array(found, pa.string())
 
 
 # -- who contradicts whom --------------------------------------------------------------------------
@@ -176,7 +192,7 @@ def details(job: Job, files: Files, assigned: int, index: int, rows: int) -> np.
         table = files.table(manifests(job.output, stage)[0], "docs")
         docs = table["doc"].to_numpy()
         here = slice(*np.searchsorted(docs, np.array([index, index + 1], np.uint64) << np.uint64(DOC_BITS)).tolist())
-        found[rows_of(docs[here])] = table["detail"].to_numpy(zero_copy_only=False)[here]
+        found[rows_of(docs[here])] = table["detail"][here].to_numpy(zero_copy_only=False)
     return found
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import tracemalloc
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpus import many_tasks, same_splits, written
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
 from pipeline.check import check
-from pipeline.conflicts import contradictions
+from pipeline.conflicts import DOCS, contradictions, details
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
 from pipeline.explain import explain
@@ -70,7 +73,8 @@ def families(count=60, members=4):
 
 
 @pytest.mark.parametrize("policy", ["list", "drop"])
-def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy):
+def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy, monkeypatch):
+    monkeypatch.setattr("pipeline.conflicts.BLOCK", 7)
     rows, planted = families()
     out = run_of(tmp_path, rows, f"{{values: [spam, ham], conflicts: {policy}}}")
     told = manifest(out)["labels"]["conflicts"]
@@ -96,6 +100,19 @@ def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy):
     assert account["read"] == 240 == account["kept"] + account["rejected"]
     assert all(finding.ok for finding in check(str(out))), [f.wrong for f in check(str(out))]
     assert "documents are like one with another label" in funnel(manifest(out))
+
+
+def test_a_task_makes_strings_of_its_own_conflicts_only(monkeypatch):
+    docs = np.concatenate([np.arange(200_000, dtype=np.uint64), np.array([(1 << 32) + 2], np.uint64)])
+    table = pa.table([pa.array(docs), pa.array([f"labelled spam, {doc} ham" for doc in docs])], schema=DOCS)
+    files = SimpleNamespace(table=lambda manifest, name: table)
+    monkeypatch.setattr("pipeline.conflicts.manifests", lambda root, stage: [{}])
+    job = SimpleNamespace(output="", refine={"labels": {"values": None}})
+    tracemalloc.start()
+    found = details(job, files, 1, 1, 4).tolist()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [None, None, f"labelled spam, {(1 << 32) + 2} ham", None] and peak < 100_000
 
 
 def test_missing_and_unknown(tmp_path):
