@@ -4,6 +4,7 @@
 
 A cut falls behind a line break in the second half of the allowed length, else behind white space there, else after `max_chars`
 code points, before the marks of a letter. The parts of a text, one after another, are the text; what is cut off ends without white space.
+The column `part_of` is the id of the document as it was read, null where a text is whole: a split keeps parts together by it.
 Not covered: sentences, tokens (the signal `token_count` and `keep` drop by these), graphemes of several letters (flags, families).
 """
 
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from filters.rows import put_rows
 from filters.step import Step, all_kept, reasons, set_column
 
+PART_OF = "part_of"
 MARKS = 32  # combining marks that a cut may step back over; more on one letter is noise
 _LINES = re.compile(r"\n+")
 _SPACE = re.compile(r"\s+")
@@ -91,11 +93,20 @@ def _split(table: pa.Table, rows: np.ndarray, pieces: list[list[str]]) -> pa.Tab
     places = np.concatenate([start + np.arange(count) for start, count in zip(starts[rows], times[rows])])
     ids = [table["id"][row].as_py() for row in rows.tolist()]
     names = [f"{name}#{number}" for name, each in zip(ids, pieces) for number in range(1, len(each) + 1)]
+    if PART_OF not in table.schema.names:
+        table = set_column(table, PART_OF, pa.nulls(len(table), pa.string()))
+    # a part that is split again is a part of the first
+    first = pc.coalesce(table[PART_OF], table["id"]).take(pa.array(np.repeat(rows, times[rows])))
     table = table.take(pa.array(np.repeat(np.arange(len(table)), times)))
-    for column, values in (("text", [piece for each in pieces for piece in each]), ("id", names)):
+    texts = [piece for each in pieces for piece in each]
+    for column, values in (("text", texts), ("id", names), (PART_OF, first.combine_chunks())):
         column_type = table.schema.field(column).type
         mask = np.zeros(len(table), bool)
         mask[places] = True
-        replaced = pc.replace_with_mask(table[column].combine_chunks(), pa.array(mask), pa.array(values, column_type))
+        replaced = pc.replace_with_mask(table[column].combine_chunks(), pa.array(mask), _array(values, column_type))
         table = set_column(table, column, replaced)
     return table
+
+
+def _array(values: list[str] | pa.Array, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, kind) if isinstance(values, list) else values.cast(kind)

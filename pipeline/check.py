@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dedup.exact import text_hashes
 from dedup.join import HeldoutIndex
 from dedup.shingling import document_sets
+from filters.length import PART_OF
 from filters.step import set_column
 from pipeline import storage
 from pipeline.chat.tables_out import with_text
@@ -200,7 +201,11 @@ def _leaks(corpus: _Corpus) -> Finding:
     return finding
 
 
-PLAIN = {"source and id": "record (source and id), nor a copy of it,", "url": "page"}
+PLAIN = {
+    "source and id": "record (source and id), nor a copy of it,",
+    "url": "page",
+    PART_OF: "text that was split into parts",
+}
 
 
 def _sides(corpus: _Corpus) -> list[Finding]:
@@ -209,7 +214,8 @@ def _sides(corpus: _Corpus) -> list[Finding]:
     if len(splits) < 2:
         return []
     more = options(Split.model_validate(corpus.manifest["recipe"]["output"]["split"]))["split"]
-    looked_for = relations(more)
+    steps = corpus.manifest["recipe"].get("steps", [])
+    looked_for = relations(more, any(_splits_texts(step) for step in steps))
     found = [
         Finding(f"no {PLAIN.get(relation.name, relation.name)} stands on two sides of the split", wrong)
         for relation, wrong in zip(looked_for, shared(splits, corpus.parts, looked_for))
@@ -217,6 +223,11 @@ def _sides(corpus: _Corpus) -> list[Finding]:
     if more["times"] and more["spanning"] == "drop":
         found.append(Finding("every document is of the time of its side", wrong_times(splits, corpus.parts, more)))
     return found
+
+
+def _splits_texts(step: Any) -> bool:
+    options = step.get("length") if isinstance(step, dict) else None
+    return isinstance(options, dict) and options.get("too_long") == "split"
 
 
 def _heldout(

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from dedup.exact import record_keys
 from dedup.graph_files import Room, Sizes
-from pipeline.split_columns import REST, derived, periods, value_hashes
+from filters.length import PART_OF
+from pipeline.split_columns import REST, derived, part_names, periods, value_hashes
 
 PARTS = 64
 MEMORY = 256 << 20
@@ -38,10 +39,11 @@ class Relation:
     values: Callable[[pa.Table], list[str | None]]
 
 
-def relations(more: dict[str, Any]) -> list[Relation]:
+def relations(more: dict[str, Any], parts: bool) -> list[Relation]:
     """Those that a split of these options (`publish["split"]`) holds together. A copy of a document (of `upsample`, of an
-    augmentation) has its source and id."""
+    augmentation) has its source and id. `parts`: the recipe splits long texts."""
     found = [Relation("source and id", _ids, lambda table: table["id"].to_pylist())]
+    found += [Relation(PART_OF, part_names, lambda table: table[PART_OF].to_pylist())] if parts else []
     names = [*(["url"] if more["urls"] else []), *(name for name in more["by"] if not (name == "url" and more["urls"]))]
     return found + [Relation(name, _hashes_of(name), _values_of(name)) for name in names]
 

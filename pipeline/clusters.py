@@ -27,7 +27,8 @@ from pipeline.stage_files import manifests
 
 def published_schema(job: Job) -> pa.Schema:
     """Columns of a kept record."""
-    schema = ledger.kept_schema(job.refine["signals"], job.refine["chat"], bool(job.refine["labels"]))
+    part = job.refine
+    schema = ledger.kept_schema(part["signals"], part["chat"], bool(part["labels"]), part["parts"])
     mix = job.publish["mix"]
     if job.near["marks"]:
         schema = schema.append(pa.field("cluster", pa.string()))

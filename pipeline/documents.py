@@ -71,7 +71,7 @@ def features_schema(refine: dict[str, Any]) -> pa.Schema:
 def docs_schema(refine: dict[str, Any], last: bool = True) -> pa.Schema:
     """Columns of the docs file; `last` unless texts are cut later."""
     schema = (
-        ledger.kept_schema(refine["signals"], refine["chat"], bool(refine["labels"]))
+        ledger.kept_schema(refine["signals"], refine["chat"], bool(refine["labels"]), refine["parts"])
         .append(pa.field("_shard", pa.string()))
         .append(pa.field("_record", pa.int64()))
     )

@@ -180,7 +180,8 @@ def _refine_part(
     source: Source,
 ) -> dict[str, Any]:
     signals = recipe.output.signals
-    split = split_options.of_documents(split_options.options(recipe.output.split))
+    parts = any(step.kind == "length" and step.options["too_long"] == "split" for step in steps.rows)
+    split = split_options.of_documents(split_options.options(recipe.output.split), parts)
     criteria = [*keep_signals(steps.keep), *mix_signals(mix)]
     mix_tokens = mix is not None and mix["unit"] == "tokens"
     measured = [name for step in steps.rows for name in measures(step)]
@@ -206,6 +207,7 @@ def _refine_part(
         "minhash": _sketch(steps),
         "cuts": steps.cuts,
         "split": split,
+        "parts": parts,
         "keys": [{"by": key.by, "normalize": key.normalized()} for _, key in steps.keys],
         # a run that counts no tokens here need not refine again for another tokenizer, or another template
         "tokenizer": tokens["tokenizer"]

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from filters.length import PART_OF
+
 REJECTED = pa.schema(
     [
         ("id", pa.string()),
@@ -50,11 +52,12 @@ def signal_type(names: list[str]) -> pa.DataType:
     return pa.struct([(name, pa.float64()) for name in names])
 
 
-def kept_schema(signals: list[str], chat: bool = False, label: bool = False) -> pa.Schema:
+def kept_schema(signals: list[str], chat: bool = False, label: bool = False, parts: bool = False) -> pa.Schema:
     """Columns of a kept record; `signals` is a struct column where the recipe asks for any, `conversation` there is where
-    it reads conversations (`chat`), `label` where it has labels."""
+    it reads conversations (`chat`), `label` where it has labels, `part_of` where it splits long texts (`parts`)."""
     schema = KEPT.append(pa.field("conversation", pa.large_string())) if chat else KEPT
     schema = schema.append(pa.field("label", pa.string())) if label else schema
+    schema = schema.append(pa.field(PART_OF, pa.string())) if parts else schema
     return schema.append(pa.field("signals", signal_type(signals))) if signals else schema
 
 

@@ -2,6 +2,7 @@
 
     group1, group2, ...   uint64: hash of the value of the n-th column of `by`; null where it has none
     page                  uint64: hash of the canonical URL; null where it has none
+    part                  uint64: hash of source and id of the document whose part it is (`filters.length`); null of a whole one
     stratum               string: the values of `stratify` as a JSON list
     period                int16: number of the split whose time it is of, REST where no split's time
     time                  int64: first microsecond of its date; null where it is not known
@@ -21,11 +22,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dedup.columns import Column
-from dedup.exact import normalise
+from dedup.exact import normalise, record_keys
 from dedup.keys import column_values
 from dedup.urls import canonical_urls
+from filters.length import PART_OF
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline.dates import date_ranges
 
@@ -45,6 +48,7 @@ def split_fields(part: dict[str, Any] | None) -> list[tuple[str, pa.DataType]]:
         return []
     fields = [(f"group{number}", pa.uint64()) for number in range(1, len(part["by"]) + 1)]
     fields += [("page", pa.uint64())] if part["urls"] else []
+    fields += [("part", pa.uint64())] if part["parts"] else []
     fields += [("stratum", pa.string())] if part["stratify"] else []
     return [*fields, *([("period", pa.int16()), ("time", pa.int64())] if part["times"] else [])]
 
@@ -58,6 +62,8 @@ def with_split(table: pa.Table, part: dict[str, Any] | None) -> pa.Table:
         found[f"group{number}"] = value_hashes(table, name)
     if part["urls"]:
         found["page"] = value_hashes(table, "url")
+    if part["parts"]:
+        found["part"] = part_names(table)
     if part["stratify"]:
         columns = [derived(table, name, False) for name in part["stratify"]]
         found["stratum"] = pa.array([json.dumps(row, ensure_ascii=False) for row in zip(*columns)], pa.string())
@@ -83,6 +89,17 @@ def value_hashes(table: pa.Table, name: str) -> pa.Array:
             known[value] = int.from_bytes(digest, "big")
         hashes.append(known[value])
     return pa.array(hashes, pa.uint64())
+
+
+def part_names(table: pa.Table) -> pa.Array:
+    """uint64: half the key of the document that a row is a part of; null where it is whole."""
+    if PART_OF not in table.schema.names:
+        return pa.nulls(len(table), pa.uint64())
+    whole = pc.is_null(table[PART_OF]).to_numpy()
+    names = np.zeros(len(table), np.uint64)
+    mine = table.select(["source", PART_OF]).filter(pa.array(~whole))
+    names[~whole] = record_keys(mine["source"], mine[PART_OF])[:, 0]
+    return pa.array(names, pa.uint64(), mask=whole)
 
 
 def derived(table: pa.Table, name: str, normalize: bool) -> list[str | None]:

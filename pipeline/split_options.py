@@ -241,13 +241,13 @@ def _main(shares: list[float], times: list[list[Any]]) -> int:
     return int(min(times, key=lambda time: -math.inf if time[1] is None else time[1])[0])
 
 
-def of_documents(publish: dict[str, Any]) -> dict[str, Any] | None:
-    """The part that refine depends on: columns and times; None where there is one split."""
+def of_documents(publish: dict[str, Any], parts: bool = False) -> dict[str, Any] | None:
+    """The part that refine depends on: columns, times and whether texts are split into `parts`; None where there is one split."""
     if len(publish["splits"]) < 2:
         return None
     more = publish["split"]
     told: dict[str, Any] = {name: more[name] for name in ("by", "stratify", "urls", "times", "undated")}
-    return told | {"rest": max(publish["shares"]) > 0}
+    return told | {"rest": max(publish["shares"]) > 0, "parts": parts}
 
 
 # -- told ------------------------------------------------------------------------------------------

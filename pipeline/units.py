@@ -1,7 +1,7 @@
 """Which documents stand on one side of the split whatever happens: its units.
 
 Two kept documents are in one unit if they are in one near-duplicate cluster, share a value of a column of `by`, have one
-URL, or one source and id; and so on from each to the next. Who was removed as a duplicate ties nobody.
+URL, one source and id, or are parts of one text that was too long; and so on from each to the next. Who was removed as a duplicate ties nobody.
 
 Everything is done on 64-bit names: a document's own name is the hash of its first group value, or its cluster's
 smallest key folded. Own names that some document ties are the nodes of a graph, decided within the recipe's memory
@@ -41,8 +41,12 @@ def needed(job: Job) -> bool:
     more = job.publish["split"]
     asked = any(more[key] for key in ("by", "stratify", "counts", "times"))
     return len(job.publish["splits"]) > 1 and (
-        asked or any(m["counts"]["ties"] for m in manifests(job.output, "match"))
+        asked or any(m["counts"]["ties"] for m in manifests(job.output, "match")) or _has_parts(job)
     )
+
+
+def _has_parts(job: Job) -> bool:
+    return job.refine["parts"] and any(m["counts"]["split"] for m in manifests(job.output, "refine"))
 
 
 def folded(key0: np.ndarray, key1: np.ndarray) -> np.ndarray:
@@ -197,6 +201,11 @@ def _ties(some: Members) -> np.ndarray:
     pieces.append(_rows(some.own[tied], some.cluster[tied], GROUP, CLUSTER))
     rows, names = some.shared
     pieces.append(_rows(some.own[rows], names, np.where(grouped[rows], GROUP, CLUSTER), TIE))
+    if "part" in some.features.schema.names:
+        column = some.features["part"].combine_chunks()
+        has = column.is_valid().to_numpy(zero_copy_only=False)
+        kind = np.where(grouped[has], GROUP, CLUSTER)
+        pieces.append(_rows(some.own[has], column.fill_null(0).to_numpy()[has], kind, TIE))
     pairs = np.concatenate(pieces)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -63,13 +63,13 @@ def test_a_text_of_just_the_length_stays():
 def test_split_keeps_order_and_other_columns():
     found, why = length(max_chars=4, too_long="split")(table("ab", "ab cd ef", None, "xxxxyyyy"))
     assert found.to_pylist() == [
-        {"id": "d0", "text": "ab", "url": "u0"},
-        {"id": "d1#1", "text": "ab ", "url": "u1"},
-        {"id": "d1#2", "text": "cd ", "url": "u1"},
-        {"id": "d1#3", "text": "ef", "url": "u1"},
-        {"id": "d2", "text": None, "url": "u2"},
-        {"id": "d3#1", "text": "xxxx", "url": "u3"},
-        {"id": "d3#2", "text": "yyyy", "url": "u3"},
+        {"id": "d0", "text": "ab", "url": "u0", "part_of": None},
+        {"id": "d1#1", "text": "ab ", "url": "u1", "part_of": "d1"},
+        {"id": "d1#2", "text": "cd ", "url": "u1", "part_of": "d1"},
+        {"id": "d1#3", "text": "ef", "url": "u1", "part_of": "d1"},
+        {"id": "d2", "text": None, "url": "u2", "part_of": None},
+        {"id": "d3#1", "text": "xxxx", "url": "u3", "part_of": "d3"},
+        {"id": "d3#2", "text": "yyyy", "url": "u3", "part_of": "d3"},
     ]
     assert len(why) == 7 and why.null_count == 7
 

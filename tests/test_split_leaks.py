@@ -6,8 +6,10 @@ import json
 from collections import Counter, defaultdict
 
 import numpy as np
-from splitting import claim, mill, near, sides, sound, text
-from test_run import rejected
+import pytest
+from corpus import many_tasks
+from splitting import claim, kept_of, mill, near, planted, sides, sound, text
+from test_run import manifest, rejected
 
 from dedup.urls import canonical_url
 
@@ -100,3 +102,38 @@ def test_leaks_across_time_by_near_duplicates(tmp_path, capsys):
         print(
             f"\nplanted across time: {len(planted)} pairs, {len(gone)} documents out, {400 - len(gone)} kept, none on two sides"
         )
+
+
+@pytest.mark.parametrize("by", ["", ", by: author, stratify: source"])
+def test_parts_of_a_text_stay_on_one_side(tmp_path, monkeypatch, by):
+    """Without URLs, and without a word in the recipe: each of 50 texts is split in two steps, some into dozens of parts."""
+    many_tasks(monkeypatch)
+    rng = np.random.default_rng(22)
+    records = [{"id": f"d#{i}", "text": text(rng, 8 + 4 * (i % 12)), "author": f"a{i // 2}"} for i in range(50)]
+    steps = "[length: {max_chars: 200, too_long: split}, keep: {char_count: {min: 1}}, length: {max_chars: 30, too_long: split}]"
+    out = mill(records, tmp_path, f"{{train: 0.6, test: 0.4{by}}}", steps)
+    told = manifest(out)
+    rows = {row["id"]: (row["part_of"], split) for split in told["splits"] for row in kept_of(out, told, split)}
+    stands = defaultdict(set)
+    for name, (part_of, split) in rows.items():
+        assert name.startswith(f"{part_of}#")
+        stands[part_of].add(split)
+    assert set(stands) == {record["id"] for record in records} and all(len(each) == 1 for each in stands.values())
+    assert len(rows) > 400 and any(name.count("#") == 3 for name in rows) and min(told["splits"].values()) > 50
+    sound(out)
+
+    def leak(rows):
+        rows["test"].append(rows["train"].pop())
+
+    wrong = [finding for finding in planted(out, leak) if "split into parts" in finding.what]
+    assert len(wrong) == 1 and len(wrong[0].wrong) == 1 and "stands on 2 sides" in wrong[0].wrong[0]
+
+
+def test_recipes_that_split_no_texts_have_no_trace_of_it(tmp_path):
+    out = mill([{"id": f"{i}", "text": f"text {i}"} for i in range(20)], tmp_path / "a", "{train: 0.5, test: 0.5}")
+    assert "part_of" not in kept_of(out, manifest(out), "train")[0]
+    steps = "[length: {max_chars: 99, too_long: split}]"
+    whole = mill(
+        [{"id": f"{i}", "text": f"text {i}"} for i in range(20)], tmp_path / "b", "{train: 0.5, test: 0.5}", steps
+    )
+    assert sides(whole) == sides(out) and kept_of(whole, manifest(whole), "train")[0]["part_of"] is None
