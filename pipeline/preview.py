@@ -40,7 +40,7 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
             shards=chosen,
             limit=-(-documents // count),
             refine={**job.refine, "rejected_text": True},
-            publish=unmixed(job),
+            publish=_without_numbers(unmixed(job)),
         )
         started = time.perf_counter()
         outcome = run(sample, Run(engine="local"), LocalEngine(), Silent())
@@ -55,6 +55,7 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
             "",
             funnel(outcome.manifest),
             *split_words(outcome.manifest),
+            *_numbers(job),
             "",
             examples,
             _estimate(job, outcome.manifest, factor, seconds),
@@ -65,6 +66,17 @@ def preview(job: Job, documents: int) -> tuple[str, dict[str, Any]]:
 
 def _head(job: Job, chosen: list[dict[str, Any]], manifest: dict[str, Any]) -> str:
     return f"A sample of {manifest['account']['read']:,} documents from {len(chosen)} of {len(job.shards)} input files. Nothing is written."
+
+
+def _without_numbers(publish: dict[str, Any]) -> dict[str, Any]:
+    """Sides of so many documents take none: of a sample they would take most, and no mixture could be seen."""
+    return {**publish, "split": {**publish["split"], "counts": []}}
+
+
+def _numbers(job: Job) -> list[str]:
+    names = [job.publish["splits"][number] for number, _ in job.publish["split"]["counts"]]
+    told = f"{', '.join(names)}: a number of documents is of the whole; none of the sample stands there."
+    return [told] if names else []
 
 
 def _examples(folder: str, manifest: dict[str, Any]) -> str:

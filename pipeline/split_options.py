@@ -259,7 +259,7 @@ def asked_for(publish: dict[str, Any]) -> dict[str, Any]:
     asked: dict[str, Any] = {name: share for name, share in zip(names, publish["shares"]) if share}
     asked |= {names[number]: f"{count} documents" for number, count in more["counts"]}
     asked |= {names[number]: "by time" for number, *_ in more["times"]}
-    return {name: asked[name] for name in names}
+    return {name: asked[name] for name in names if name in asked}  # a sample leaves numbers out
 
 
 def split_text(publish: dict[str, Any]) -> list[str]:

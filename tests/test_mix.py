@@ -285,6 +285,15 @@ def test_plan_before_and_after(folder):
     assert "50,000" in line and line in funnel(told) and "| de |" in (folder / "plan" / "README.md").read_text()
 
 
+def test_a_number_of_documents_does_not_take_the_sample(folder):
+    """Of 400 documents of the sample `test: 600 documents` would take all, and the mixture would be one of nothing."""
+    for split in ("{train: rest, test: 600 documents}", "{train: rest, test: 600 documents, by: id, stratify: null}"):
+        job, _ = job_of(folder, "{by: lang, epochs: {de: 2}}", split=split, name="numbers")
+        report, sample = preview(job, 400)
+        assert sample["splits"] == {"train": 400, "test": 0} and sample["mix"]["buckets"]["de"]["documents"] > 100
+        assert "test: a number of documents is of the whole" in report
+
+
 def test_plan_of_a_sample_on_the_command_line(folder):
     job_of(folder, "{by: lang, temperature: 5}", name="sampled")
     done = gristmill("plan", str(folder / "sampled.yaml"), "--sample", "300", "--json")
