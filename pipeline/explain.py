@@ -7,7 +7,7 @@ the row steps once more, with every value told.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ def explain(output: str, doc_id: str) -> str:
     if manifest is None or not storage.exists(job_path(output)):
         raise RunError(f"There is no finished corpus in {output} (no manifest.json). Run the recipe first.")
     job = Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
-    ends = [*_rejected(output, manifest, doc_id), *_kept(output, manifest, doc_id)]
+    ends = [*_rejected(output, manifest, doc_id), *_lives(_kept(output, manifest, doc_id))]
     if not ends:
         raise RunError(
             f"No document '{doc_id}' was kept or rejected in {output}. Ids are compared whole; quarantine/ holds what could not be read."
@@ -62,8 +62,22 @@ def _kept(output: str, manifest: dict[str, Any], doc_id: str) -> Iterator[dict[s
                     yield {**row, "kept_in": entry["path"]}
 
 
+def _lives(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that a mixture wrote several times made one, with `again`: where the others stand."""
+    lives: list[dict[str, Any]] = []
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row.get("epoch") or 0):
+        key = row["source"], row.get("text")
+        if row.get("epoch") and key in first:
+            first[key]["again"].append(row["kept_in"])
+        else:
+            lives.append({**row, "again": []})
+            first.setdefault(key, lives[-1])
+    return lives
+
+
 def _life(job: Job, manifest: dict[str, Any], doc_id: str, end: dict[str, Any]) -> str:
-    found = _record(job, end.get("augmented_from") or doc_id, end) or _record(job, doc_id.rpartition("#")[0], end)
+    found = _record(job, _names(end.get("augmented_from") or doc_id), end)
     if found is None:
         lines = [f"{doc_id}", "  (the record is not in the input files any more: only its end is known)"]
     else:
@@ -82,23 +96,31 @@ def _named(table: pa.Table) -> str:
     return "".join(f"\n           {name}: {value}" for name, value in known if value)
 
 
-def _record(job: Job, doc_id: str, end: dict[str, Any]) -> tuple[str, pa.Table] | None:
-    """The document as it was read: (shard, one-row table)."""
-    shards = [s for s in job.shards if end.get("shard") in (None, s["name"])]
-    for shard in shards:
+def _names(doc_id: str) -> list[str]:
+    """Ids under which a document may have been read: its own, and those of what it is a part of (a#1#2, a#1, a)."""
+    ends = [at for at, letter in enumerate(doc_id) if letter == "#" and at]
+    return [doc_id, *(doc_id[:at] for at in reversed(ends))]
+
+
+def _record(job: Job, names: list[str], end: dict[str, Any]) -> tuple[str, pa.Table] | None:
+    """The document as it was read: (shard, one-row table); of several, that of the first of the names."""
+    best, found = len(names), None
+    for shard in [s for s in job.shards if end.get("shard") in (None, s["name"])]:
         try:
             for table, _, _ in batches(job, shard):
-                mask = pc.equal(table["id"], doc_id)
+                ranks = pc.index_in(table["id"], pa.array(names, table["id"].type))
                 if end.get("record") is not None:
-                    mask = pc.and_(mask, pc.equal(table["_record"], end["record"]))
-                hits = table.filter(mask)
-                if len(hits):
-                    return shard["name"], values.apply(
-                        job.refine["inputs"][shard["input"]]["values"], hits.slice(0, 1)
-                    )[0]
+                    ranks = pc.if_else(pc.equal(table["_record"], end["record"]), ranks, None)
+                rank = pc.min(ranks).as_py()
+                if rank is not None and rank < best:
+                    policy = job.refine["inputs"][shard["input"]]["values"]
+                    row = values.apply(policy, table.filter(pc.equal(ranks, rank)).slice(0, 1))[0]
+                    best, found = rank, (shard["name"], row)
+                if best == 0:
+                    return found
         except GristmillError:
             continue  # the input moved or broke since the run; other shards may still hold the document
-    return None
+    return found
 
 
 def _steps(job: Job, manifest: dict[str, Any], table: pa.Table, doc_id: str) -> tuple[list[str], pa.Table, bool]:
@@ -172,10 +194,11 @@ def _verdict(reason: dict[str, Any] | None, before: str | None, table: pa.Table)
 def _end(end: dict[str, Any]) -> list[str]:
     if "kept_in" in end:
         noise = f"; {end['augmented_from']} with noise" if end.get("augmented_from") else ""
-        return [f"  kept     in {end['kept_in']}{noise}"]
+        again = f", {len(end['again']) + 1} times: {', '.join(end['again'])}" if end["again"] else ""
+        return [f"  kept     in {end['kept_in']}{again}{noise}"]
     lines = [f"  rejected at {end['step']}: {end['reason']}"]
     if end["duplicate_of"]:
         alike = "" if end["similarity"] is None else f"; similarity {end['similarity']:.4f}"
-        lines.append(f"  duplicate of {end['duplicate_of']}, which is kept{alike}")
+        lines.append(f"  duplicate of {end['duplicate_of']}{alike}")
         lines += [f"  {end['detail']}"] if end.get("detail") else []
     return lines

@@ -305,6 +305,24 @@ def test_augmented_copies_in_the_input_do_not_cross_the_split(tmp_path):
 # -- the recipe ------------------------------------------------------------------------------------
 
 
+def test_the_life_of_a_copy_of_a_part(tmp_path):
+    """r#1#aug1 is a noisy copy of the first part of r: its life begins where r was read."""
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts(30)))
+    page = tmp_path / "r.yaml"
+    page.write_text(
+        f"input: {{paths: {tmp_path}/in.jsonl}}\nsteps:\n  - length: {{max_chars: 20, too_long: split}}\n"
+        f"augment: {{copies: 1, typos: 0.2}}\noutput: {{path: {tmp_path}/out, format: jsonl, split: {{train: 0.5, test: 0.5}}}}\n"
+        "run: {engine: local}\n"
+    )
+    job, settings = prepare(str(page))
+    run(job, settings.run, LocalEngine(), Silent())
+    row = next(row for row in kept(tmp_path / "out") if row["augmented_from"] == "r1#1")
+    assert (row["id"], row["part_of"]) == ("r1#1#aug1", "r1")
+    life = explain(str(tmp_path / "out"), row["id"])
+    assert "read     record 1 of" in life and "01.length" in life and "r1#1 with noise" in life
+    assert all(finding.ok for finding in check(str(tmp_path / "out")))
+
+
 def test_classification_recipe_on_real_headlines(tmp_path, monkeypatch):
     monkeypatch.chdir(CHECKOUT)
     out = tmp_path / "out"

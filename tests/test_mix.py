@@ -19,6 +19,7 @@ from pipeline import allot
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
+from pipeline.explain import explain
 from pipeline.job import prepare
 from pipeline.mix import ONCE
 from pipeline.mixture import mix_lines
@@ -210,6 +211,16 @@ def test_left_out_documents_are_in_the_ledger(folder):
     assert manifest(out)["rejected"]["mix"] == {"left_out": len(gone)}
     assert manifest(out)["mix"]["buckets"]["en"]["left_out"] == len(gone)
     assert not {row["id"] for row in gone} & {row["id"] for row in kept(out)}
+
+
+def test_a_life_is_told_once_with_all_places(folder):
+    out = made(folder, MIXES["epochs"], name="epochs")
+    name = next(row["id"] for row in in_split(out, "train") if row["lang"] == "fi")
+    told = explain(str(out), name)
+    assert told.count("read     record") == told.count("kept     in") == 1
+    places = told.split("kept     in ")[1].split(", 7 times: ")
+    assert len(places) == 2 and all(place.startswith("train/part-") for place in places[1].split(", "))
+    assert places[1].count("train/part-") == 6
 
 
 def test_a_larger_mixture_holds_the_smaller(folder):

@@ -12,6 +12,7 @@ from splitting import claim, kept_of, mill, near, planted, sides, sound, text
 from test_run import manifest, rejected
 
 from dedup.urls import canonical_url
+from pipeline.explain import explain
 
 
 def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys):
@@ -121,6 +122,9 @@ def test_parts_of_a_text_stay_on_one_side(tmp_path, monkeypatch, by):
     assert set(stands) == {record["id"] for record in records} and all(len(each) == 1 for each in stands.values())
     assert len(rows) > 400 and any(name.count("#") == 3 for name in rows) and min(told["splits"].values()) > 50
     sound(out)
+    for name in (next(name for name in rows if name.count("#") == count) for count in (2, 3)):
+        life = explain(str(out), name)
+        assert f"read     record {int(rows[name][0][2:]) % 10} of" in life and "kept     in" in life
 
     def leak(rows):
         rows["test"].append(rows["train"].pop())
