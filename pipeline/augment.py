@@ -10,6 +10,7 @@ from typing import Any
 
 from filters.augment import KINDS
 from filters.registry import nearest
+from pipeline.allot import REST
 from pipeline.errors import RecipeError
 from pipeline.mix import LABEL, ONCE, split_number
 from pipeline.recipe import Recipe
@@ -37,6 +38,10 @@ def augment_spec(recipe: Recipe, source: Source) -> dict[str, Any] | None:
     for label in given.copies if isinstance(given.copies, dict) and known else []:
         if label not in (known or []):
             raise _error(source, f"copies: there is no label '{label}'{nearest(label, known or [])}")
+    if REST in (known or []) and (given.balance or per_label):
+        raise _error(
+            source, f"a label called '{REST}' would be one with documents that have none; give it another name"
+        )
     values = {label: float(n) for label, n in given.copies.items()} if isinstance(given.copies, dict) else {}
     every = 0.0 if per_label else 1.0 if given.copies is None else float(given.copies)  # type: ignore[arg-type]
     return {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from filters.registry import nearest
+from pipeline.allot import REST
 from pipeline.errors import RecipeError
 from pipeline.recipe import Mix, Recipe
 from pipeline.source import Path as KeyPath
@@ -51,6 +52,12 @@ def mix_spec(recipe: Recipe, steps: Steps, source: Source) -> dict[str, Any] | N
     _check_by(given, recipe, source)
     named = getattr(given, how, None) or {} if how != "temperature" else {}
     values = {name: float(value) if how != "budget" else int(value) for name, value in named.items()}
+    if REST in values:
+        raise _error(
+            source,
+            ("mix", how, REST),
+            f"'{REST}' is the bucket of all that has no line of its own; give it as mix: {{rest: {values[REST]:g}}}, beside {how}",
+        )
     if numeric(given.by):
         values = _edges(values, how, given.by[0], source)
     return {

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
+from dedup.candidates import changes
 from filters.step import set_column
 from pipeline.allot import BINS, REST, bins, place_cut, targets, threshold
 from pipeline.augment import STEP as AUGMENT
@@ -118,6 +119,8 @@ def buckets(spec: dict[str, Any], features: pa.Table, verdicts: pa.Table) -> tup
     encoded = joined.combine_chunks().dictionary_encode()
     words = encoded.dictionary.to_pylist()
     open_ended = spec["how"] in ("temperature", "balance")
+    if open_ended:
+        _check_rest(words, spec)
     names = [*dict.fromkeys(word if open_ended or word in spec["values"] else REST for word in words), REST]
     names = list(dict.fromkeys(names))
     number = {name: at for at, name in enumerate(names)}
@@ -165,7 +168,7 @@ def _weigh(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 place = bins(draw[mine])
                 at[0] += np.bincount(place, minlength=BINS)
                 at[1] += _summed(place, amount[mine])
-            _check_number(found)
+            _check_number(found, specs(job)[task["mix"]])
     rows = [(name, at, np.flatnonzero(at[0])) for name, at in sorted(found.items())]
     bucket = np.array([name for name, _, where in rows for _ in where], dtype=object)
     empty = np.empty(0, np.int64)
@@ -186,35 +189,53 @@ def _summed(place: np.ndarray, amount: np.ndarray) -> np.ndarray:
     return total
 
 
-def _check_number(found: dict[str, np.ndarray]) -> None:
+def _check_number(found: dict[str, np.ndarray], spec: dict[str, Any]) -> None:
     if len(found) > MOST_BUCKETS:
+        named = "copies: {LABEL: N}" if spec["step"] == AUGMENT else "epochs, weights or budget"
         raise RunError(
-            f"mix: by has more than {MOST_BUCKETS:,} different values ({', '.join(sorted(found)[:5])}, ...); a mixture is made "
-            "of some dozens. Name those that count (epochs, weights or budget); all others are the bucket 'rest'."
+            f"{spec['step']}: {'/'.join(spec['by'])} has more than {MOST_BUCKETS:,} different values ({', '.join(sorted(found)[:5])}, ...); "
+            f"a mixture is made of some dozens. Name those that count ({named}); all others are the bucket '{REST}'."
+        )
+
+
+def _check_rest(words: list[str], spec: dict[str, Any]) -> None:
+    if REST in words:
+        raise RunError(
+            f"{spec['step']}: {'/'.join(spec['by'])} has the value '{REST}', which is what the bucket of documents without a value is "
+            "called: the two would be one. Give it another name in the input."
         )
 
 
 def _aim(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: `buckets`, each with what it holds, what is planned and where its extra documents end."""
+    spec = specs(job)[task["mix"]]
     total: dict[str, np.ndarray] = {}
     for manifest in manifests(job.output, _stage(task, 0)):
         with opened(job.output) as files:
             table = files.table(manifest, "weights")
-            names = table["bucket"].to_numpy(zero_copy_only=False)
             place, documents, amount = (table[name].to_numpy() for name in ("bin", "documents", "amount"))
-            for name in dict.fromkeys(names.tolist()):
-                at, mine = total.setdefault(name, np.zeros((2, BINS), np.int64)), names == name
+            for name, mine in _runs(table["bucket"]):  # they are written in order
+                at = total.setdefault(name, np.zeros((2, BINS), np.int64))
                 at[0][place[mine]] += documents[mine]
                 at[1][place[mine]] += amount[mine]
-        _check_number(total)
+        _check_number(total, spec)
     held = {name: (int(at[0].sum()), int(at[1].sum())) for name, at in total.items()}
     none = np.zeros((2, BINS), np.int64)
     found = {}
-    for name, target in targets(specs(job)[task["mix"]], held).items():
+    for name, target in targets(spec, held).items():
         documents_, amount_ = held.get(name, (0, 0))
         about = {"documents": documents_, "amount": amount_, "target": target}
         found[name] = about | place_cut(target, total.get(name, none)[1])
     return {"buckets": dict(sorted(found.items()))}
+
+
+def _runs(buckets: pa.ChunkedArray) -> Iterator[tuple[str, slice]]:
+    """Runs of equal values."""
+    encoded = buckets.combine_chunks().dictionary_encode()
+    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    starts = np.flatnonzero(changes(codes)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(codes)]):
+        yield names[codes[start]], slice(start, end)
 
 
 def _draw(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -236,15 +257,12 @@ def _cut(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     cuts = manifests(job.output, _stage(task, 1))[0]["counts"]["buckets"]
     with opened(job.output) as files:
         tables = [files.table(manifest, "draws") for manifest in manifests(job.output, _stage(task, 2))]
-        table = pa.concat_tables([DRAWS.empty_table(), *tables])
-        names = table["bucket"].to_numpy(zero_copy_only=False)
+        table = pa.concat_tables([DRAWS.empty_table(), *tables]).sort_by("bucket")
         draw, amount = table["draw"].to_numpy(), table["amount"].to_numpy()
-        return {
-            "buckets": {
-                name: {**cut, "threshold": threshold(cut, draw[names == name], amount[names == name])}
-                for name, cut in cuts.items()
-            }
-        }
+        rows = dict(_runs(table["bucket"]))
+    none = slice(0, 0)
+    ends = {name: threshold(cut, *(c[rows.get(name, none)] for c in (draw, amount))) for name, cut in cuts.items()}
+    return {"buckets": {name: {**cut, "threshold": ends[name]} for name, cut in cuts.items()}}
 
 
 def _count(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:

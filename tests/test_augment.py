@@ -24,7 +24,7 @@ from filters.augment import kind_of as kind_of_one
 from pipeline.check import check
 from pipeline.check_copies import proofs
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RunError
 from pipeline.explain import explain
 from pipeline.job import prepare
 from pipeline.progress import Silent, funnel
@@ -355,3 +355,13 @@ def test_letters(tmp_path, more, letter):
     with pytest.raises(RecipeError) as error:
         run_of(tmp_path, [{"text": "a"}], LABELS, more=more)
     assert letter in str(error.value), str(error.value)
+
+
+def test_a_label_called_rest_is_not_augmented_by_label(tmp_path):
+    """It would be one with the documents that have no label, and get no copies."""
+    for options in ("balance: true", "copies: {rest: 2}"):
+        with pytest.raises(RecipeError, match="a label called 'rest' would be one with documents that have none"):
+            run_of(tmp_path, [{"text": "a"}], "{values: [a, rest]}", more=f"augment: {{typos: 0.1, {options}}}")
+    rows = [{"id": f"{i}", "text": f"text number {i}", "label": ("a", "rest")[i % 2]} for i in range(20)]
+    with pytest.raises(RunError, match="augment: label has the value 'rest'"):
+        run_of(tmp_path, rows, "{}", more="augment: {typos: 0.1, balance: true}", name="found")

@@ -6,22 +6,17 @@ import itertools
 import json
 import random
 from collections import Counter
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from corpus import DEMO, gristmill, many_tasks, same_splits, sums, written
-from hypothesis import given
-from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
-from pipeline import allot
 from pipeline.check import check
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, RunError
 from pipeline.explain import explain
 from pipeline.job import prepare
-from pipeline.mix import ONCE
 from pipeline.mixture import mix_lines
 from pipeline.outlook import outlook, outlook_text
 from pipeline.preview import preview
@@ -346,46 +341,14 @@ def test_token_formats_count_what_they_write(tmp_path):
     assert all(finding.ok for finding in check(str(out)))
 
 
-# -- the arithmetic --------------------------------------------------------------------------------
-
-
-def spec(how, values=None, **more):
-    return {**ONCE, "by": ["lang"], "how": how, "values": values or {}, **more}
-
-
-def test_a_bucket_that_has_its_most_epochs_leaves_the_rest_to_the_others():
-    held = {"en": (10, 1000), "fi": (10, 10), "de": (10, 500)}
-    found = allot.targets(
-        spec("weights", {"en": 1.0, "fi": 1.0, "de": 2.0}, rest=0.0, total=1200, max_epochs=4.0), held
-    )
-    assert found == {"en": round(1160 / 3), "fi": 40, "de": round(2 * 1160 / 3)}
-    full = allot.targets(spec("weights", {"en": 1.0, "fi": 1.0}, rest=0.0, total=10**6, max_epochs=4.0), held)
-    assert full == {"en": 4000, "fi": 40, "de": 0}
-
-
-def test_temperature_one_is_as_it_is_and_a_high_one_is_even():
-    held = {"en": (9, 9000), "fi": (1, 100)}
-    assert allot.targets(spec("temperature", temperature=1.0), held) == {"en": 9000, "fi": 100}
-    even = allot.targets(spec("temperature", temperature=1e9, total=200), held)
-    assert even == {"en": 100, "fi": 100}
-    assert allot.targets(spec("temperature", temperature=2.0), {"en": (0, 0)}) == {"en": 0}
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 500)), max_size=60), st.integers(0, 30_000))
-def test_cut_is_within_half_a_document(documents, target):
-    """Against a plain sum over the documents in the order of their draws."""
-    draws = np.array([draw for draw, _ in documents], np.uint64)
-    amounts = np.array([amount for _, amount in documents], np.int64)
-    by_bin = np.zeros(allot.BINS, np.int64)
-    np.add.at(by_bin, allot.bins(draws), amounts)
-    cut = allot.place_cut(target, by_bin)
-    here = allot.bins(draws) == cut["bin"]
-    end = allot.threshold(cut, draws[here], amounts[here])
-    written = int((amounts * (cut["whole"] + (draws < np.uint64(end)))).sum())
-    held = int(amounts.sum())
-    if held and len(set(draws.tolist())) == len(draws):
-        assert abs(written - target) <= Fraction(int(amounts.max()), 2)
-    assert held or written == 0
+def test_a_value_called_rest_is_no_bucket(tmp_path):
+    """Where all values are buckets it would be one with the documents that have none; where some are named it is not named."""
+    rows = [{"id": f"{i}", "lang": ("rest", "en", None)[i % 3], "text": f"text number {i}"} for i in range(30)]
+    written(tmp_path / "in", rows)
+    with pytest.raises(RunError, match="mix: lang has the value 'rest'"):
+        made(tmp_path, "{by: lang, temperature: 2}", split="{train: 1.0}")
+    out = made(tmp_path, "{by: lang, epochs: {en: 2}, rest: 3}", split="{train: 1.0}", name="named")
+    assert {name: found["rows"] for name, found in manifest(out)["mix"]["buckets"].items()} == {"en": 20, "rest": 60}
 
 
 # -- letters ---------------------------------------------------------------------------------------
@@ -404,6 +367,7 @@ LETTERS = [
     ("{by: cluster_size, temperature: 3}", "temperature is for names"),
     ("{by: lang, weights: {en: 0}}", "nothing would be written"),
     ("{by: lang, budget: {en: 5}, total: 7}", "leave out total"),
+    ("{by: lang, epochs: {en: 2, rest: 3}}", "give it as mix: {rest: 3}, beside epochs"),
     ("{by: lang, epochs: {en: 2}, split: tran}", "there is no split 'tran', did you mean 'train'?"),
 ]
 
