@@ -24,6 +24,10 @@ CONFLICT = "label.conflict"
 COLUMNS = ("source", "lang", "url", "date")
 """Columns of a document that can hold a label, such as `source`: the name of the folder. All else is looked up in the metadata."""
 MOST_UNKNOWN = 20
+KNOWN_UNKNOWN = 1000
+"""Values that a task counts one by one, the first in order; a column of free text has as many as records."""
+OTHERS = "..."
+"""What all others are counted as."""
 
 
 def labels_part(given: Labels | None) -> dict[str, Any] | None:
@@ -53,8 +57,9 @@ def labels_step(part: dict[str, Any]) -> Step:
             allowed = set(known)
             unknown = [row for row, value in enumerate(found) if value is not None and value not in allowed]
         rows = np.array([*missing, *unknown], np.int64)
+        told = {value: _told(value, known) for value in dict.fromkeys(str(found[row]) for row in unknown)}
         why = ["label.missing"] * len(missing) + ["label.unknown"] * len(unknown)
-        detail = [None] * len(missing) + [_told(str(found[row]), known) for row in unknown]
+        detail = [None] * len(missing) + [told[str(found[row])] for row in unknown]
         return table, reasons(len(table), rows, why, detail=detail)
 
     return check
@@ -65,10 +70,13 @@ def _told(value: str, known: list[str] | None) -> str:
 
 
 def tally(counts: dict[str, int], why: pa.StructArray) -> None:
-    """Adds the values of `label.unknown` to `counts`, as the ledger tells them."""
+    """Adds the values of `label.unknown` to `counts`, as the ledger tells them: the first of them in order, so that it does not matter
+    in which batches they come, and the rest as OTHERS."""
     for reason, detail in zip(why.field("reason").to_pylist(), why.field("detail").to_pylist()):
         if reason == "label.unknown":
             counts[detail] = counts.get(detail, 0) + 1
+    for value in sorted(counts.keys() - {OTHERS})[KNOWN_UNKNOWN:] if len(counts) > KNOWN_UNKNOWN else ():
+        counts[OTHERS] = counts.get(OTHERS, 0) + counts.pop(value)
 
 
 def count(splits: list[str], kept: pa.Table, counts: dict[str, dict[str, int]]) -> None:
@@ -101,7 +109,8 @@ def labels_summary(
     for manifest in refined:
         for value, n in manifest["counts"]["labels"].items():
             unknown[value] = unknown.get(value, 0) + n
-    most = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:MOST_UNKNOWN]
+    others = {OTHERS: unknown.pop(OTHERS)} if OTHERS in unknown else {}
+    most = [*sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:MOST_UNKNOWN], *others.items()]
     why = rejected.get(STEP, {})
     return {
         "field": job.refine["labels"]["field"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,8 +39,11 @@ def add_strata(total: dict[str, list[int]], strata: pa.ChunkedArray, split: Any,
     coded = pc.dictionary_encode(strata.combine_chunks())
     names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
     kept = split >= 0
-    for code, side in zip(codes[kept].tolist(), split[kept].tolist()):
-        total.setdefault(names[code], [0] * many)[side] += 1
+    found = np.zeros((len(names), many), np.int64)
+    np.add.at(found, (codes[kept], split[kept]), 1)
+    for name, counts in zip(names, found.tolist()):
+        if any(counts):
+            total[name] = [a + b for a, b in zip(total.get(name, [0] * many), counts)]
 
 
 def split_summary(job: Job, final_round: int, splits: dict[str, Any]) -> dict[str, Any]:
@@ -86,10 +90,10 @@ def _strata(job: Job, final_round: int) -> dict[str, Any]:
 
 
 def _named(job: Job, stratum: str) -> str:
-    """'["en", null]' -> 'lang=en, label=none'."""
+    """'["en", null]' -> 'lang=en, label=(none)'. What has no value is not what has the value "none"."""
     columns = [name.removeprefix("metadata.") for name in job.publish["split"]["stratify"]]
     values = json.loads(stratum)
-    return ", ".join(f"{column}={'none' if value is None else value}" for column, value in zip(columns, values))
+    return ", ".join(f"{column}={'(none)' if value is None else value}" for column, value in zip(columns, values))
 
 
 # -- for people ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
+from pipeline import labels
 from pipeline.check import check
 from pipeline.conflicts import DOCS, contradictions, details
 from pipeline.engines.local import LocalEngine
@@ -136,6 +137,22 @@ def test_missing_and_unknown(tmp_path):
         assert counts == Counter(json.loads(line)["label"] for line in (out / split / "part-00000.jsonl").open())
         found.update(counts)
     assert found == Counter(labels.values())
+
+
+def test_free_text_for_a_label_is_asked_about_once_and_told_in_short(monkeypatch):
+    asked = []
+    monkeypatch.setattr(labels, "nearest", lambda value, known: asked.append(value) or "")
+    monkeypatch.setattr(labels, "KNOWN_UNKNOWN", 10)
+    values = [f"text {i % 50:02d}" for i in range(500)]
+    part = {"field": "metadata.label", "values": ["spam"], "missing": "drop", "unknown": "drop"}
+    table = pa.table({"metadata": [json.dumps({"label": value}) for value in values]})
+    _, why = labels.labels_step(part)(table)
+    assert sorted(asked) == sorted(set(values)) and why.field("detail").to_pylist() == values
+    for batch in (500, 7):
+        counts = {}
+        for start in range(0, 500, batch):
+            labels.tally(counts, why.slice(start, batch))
+        assert counts == {f"text {i:02d}": 10 for i in range(10)} | {"...": 400}
 
 
 def test_labels_from_the_data_kept_without_and_of_the_folder(tmp_path):

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from splitting import NEAR, kept_of, labelled_corpus, mill, sides, sound, together
+from splitting import NEAR, kept_of, labelled_corpus, mill, sides, sound, text, together
 from test_run import manifest
 
 
@@ -94,3 +94,12 @@ def test_folds(tmp_path, stratify):
     for label, shares in stratum_shares(found, records).items():
         assert all(abs(shares[f"fold_{k}"] - 0.18) < (0.01 if stratify else 0.05) for k in range(5)), label
     sound(out)
+
+
+def test_no_value_is_not_the_value_none(tmp_path):
+    rng = np.random.default_rng(23)
+    records = [{"id": f"{i}", "text": text(rng, 6), "label": (None, "none", "en")[i % 3]} for i in range(90)]
+    strata = manifest(mill(records, tmp_path, "{train: 0.5, test: 0.5, stratify: label}"))["split"]["strata"]
+    assert {name: sum(found.values()) for name, found in strata.items()} == {
+        "label=(none)": 30, "label=none": 30, "label=en": 30,
+    }  # fmt: skip
