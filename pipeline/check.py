@@ -218,7 +218,7 @@ def _sides(corpus: _Corpus) -> list[Finding]:
     looked_for = relations(more, any(_splits_texts(step) for step in steps))
     found = [
         Finding(f"no {PLAIN.get(relation.name, relation.name)} stands on two sides of the split", wrong)
-        for relation, wrong in zip(looked_for, shared(splits, corpus.parts, looked_for))
+        for relation, wrong in zip(looked_for, shared(corpus.manifest["splits"], corpus.parts, looked_for))
     ]
     if more["times"] and more["spanning"] == "drop":
         found.append(Finding("every document is of the time of its side", wrong_times(splits, corpus.parts, more)))

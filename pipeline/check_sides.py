@@ -1,8 +1,8 @@
 """What `check` looks for across the sides of a split, in the written files: pages, ids, groups, times.
 
 Each relation is a 64-bit hash of a value of a row (its canonical URL, its source and id, a column that the recipe goes by).
-Rows (relation and hash, side) are dealt to files by hash and looked at file by file, so memory does not follow the
-corpus; only where a value stands on two sides the corpus is read again, for the documents to be named.
+Rows (relation and hash, side) are dealt to files by hash, more files for more rows, and looked at file by file, so memory does
+not follow the corpus; only where a value stands on two sides the corpus is read again, for the documents to be named.
 
     page: "a.org/x" is on two sides: d17 in train, d99 in test
 """
@@ -10,7 +10,7 @@ corpus; only where a value stands on two sides the corpus is read again, for the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ from dedup.graph_files import Room, Sizes
 from filters.length import PART_OF
 from pipeline.split_columns import REST, derived, part_names, periods, value_hashes
 
-PARTS = 64
+PART_ROWS = 1 << 20
+"""Rows of a file, about: 24 MB, and some copies while they are sorted."""
+
 MEMORY = 256 << 20
 NAMED = 100
 """Values that are named; all are counted."""
@@ -60,10 +62,11 @@ def _values_of(name: str) -> Callable[[pa.Table], list[str | None]]:
     return lambda table: derived(table, name, True)
 
 
-def shared(splits: list[str], parts: Parts, looked_for: list[Relation]) -> list[list[str]]:
-    """For each relation the letters on values that stand on two sides."""
+def shared(splits: dict[str, int], parts: Parts, looked_for: list[Relation]) -> list[list[str]]:
+    """For each relation the letters on values that stand on two sides. `splits`: rows of each."""
+    bits = (sum(splits.values()) * len(looked_for) // PART_ROWS).bit_length()
     with tempfile.TemporaryDirectory(prefix="gristmill-check-") as folder:
-        spool = Room(folder, Sizes.within(MEMORY, 3)).spool("values", 3, PARTS)
+        spool = Room(folder, Sizes.within(MEMORY, 3)).spool("values", 3, 1 << bits)
         for side, split in enumerate(splits):
             for table in parts(split):
                 for number, relation in enumerate(looked_for):
@@ -71,9 +74,9 @@ def shared(splits: list[str], parts: Parts, looked_for: list[Relation]) -> list[
                     hashes = column.filter(column.is_valid()).to_numpy()
                     rows = np.empty((len(hashes), 3), np.uint64)
                     rows[:, 0], rows[:, 1], rows[:, 2] = hashes, number, side
-                    spool.add((hashes >> np.uint64(58)).astype(np.int64), rows)
+                    spool.add((hashes >> np.uint64(64 - bits)).astype(np.int64) if bits else 0, rows)
         across: list[np.ndarray] = [np.empty((0, 2), np.uint64)]
-        for part in range(PARTS):
+        for part in range(len(spool)):
             across.append(_on_two_sides(spool.whole(part)))
             spool.drop(part)
     found = np.concatenate(across)
@@ -87,7 +90,7 @@ def _on_two_sides(rows: np.ndarray) -> np.ndarray:
     return np.unique(rows[1:][same][:, :2], axis=0)
 
 
-def _named(splits: list[str], parts: Parts, relation: Relation, across: np.ndarray) -> list[str]:
+def _named(splits: Iterable[str], parts: Parts, relation: Relation, across: np.ndarray) -> list[str]:
     """A letter on each of the first values, with a document of each side."""
     if not len(across):
         return []

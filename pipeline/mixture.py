@@ -51,12 +51,14 @@ def exact(job: Job) -> dict[str, Any] | None:
     spec = job.publish["mix"]
     if not spec:
         return None
-    for assigned in range(100):
+    assigned = 0
+    while finished(job.output, f"assign-{assigned}"):
         for task in sorted(finished(job.output, f"mix-{assigned}-1")):
             manifest = read_manifest(job.output, f"mix-{assigned}-1", task)
             if manifest:
                 held = {name: (at["documents"], at["amount"]) for name, at in manifest["counts"]["buckets"].items()}
                 return expected(job, held)
+        assigned += 1  # the mixture comes after the last round
     return None
 
 

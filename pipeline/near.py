@@ -63,7 +63,7 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 if "page" in dealers and "page" in batch.schema.names:
                     has = batch["page"].is_valid()
                     page = _columns(batch.filter(has), "page")[0]
-                    dealers["page"].write([page, page, docs[has.to_numpy(False)]])
+                    dealers["page"].write([page, docs[has.to_numpy(False)]])
                 for name in _key_names(job):
                     if f"{name}.0" not in batch.schema.names:
                         continue  # an index of another corpus: made for texts
@@ -75,12 +75,12 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def kinds(job: Job) -> dict[str, pa.Schema]:
-    """Files of a band task and their columns, three of uint64."""
-    found = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc")}
+    """Files of a band task and their columns, all uint64."""
+    found: dict[str, tuple[str, ...]] = {"texts": ("text0", "text1", "doc"), "keys": ("key0", "key1", "doc")}
     if job.refine["minhash"]:
         found["bands"] = ("hash", "twin", "doc")
     if has_pages(job):
-        found["page"] = ("page", "page_again", "doc")
+        found["page"] = ("page", "doc")
     found |= {name: (f"{name}.0", f"{name}.1", "doc") for name in _key_names(job)}
     return {name: pa.schema([(column, pa.uint64()) for column in columns]) for name, columns in found.items()}
 
@@ -155,7 +155,7 @@ def _write_ties(
     order = np.argsort(keys[2])
     names = keys[0][order][np.searchsorted(keys[2], docs, sorter=order)]
     if pages is not None:
-        page, _, of = pages
+        page, of = pages
         order = np.argsort(page, kind="stable")
         page, of = page[order], of[order]
         same = page[1:] == page[:-1]

@@ -17,6 +17,7 @@ from pipeline.fit import to_fit
 from pipeline.job import Job
 from pipeline.labels import STEP as LABELS_STEP
 from pipeline.mix import mix_words
+from pipeline.mixing import specs
 from pipeline.mixture import exact, mix_lines
 from pipeline.plan import bundles, stage_tasks
 from pipeline.run import corpus_manifest
@@ -28,7 +29,12 @@ LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publis
 def outlook(job: Job) -> dict[str, Any]:
     """Plain data; nothing is read but listings and the manifests of a run that was begun."""
     made, spec = corpus_manifest(job.output), job.publish["mix"]
-    later = (*LATER[:-2], *(["conflicts"] if job.refine["labels"] else []), *(["mix"] if spec else []), *LATER[-2:])
+    later = (
+        *LATER[:-2],
+        *(["conflicts"] if job.refine["labels"] else []),
+        *(["mix"] if specs(job) else []),
+        *LATER[-2:],
+    )
     kinds = Counter(shard["format"] for shard in job.shards)
     there = finished(job.output, "refine") if storage.exists(storage.join(job.work, "job.json")) else set()
     fits = {stage: _begun(job, stage) for stage in ("fit", "fitted")} if to_fit(job) else {}

@@ -24,7 +24,7 @@ from filters.registry import nearest
 from pipeline.dates import moment
 
 REST = "rest"
-TAKEN = ("rejected", "removed", "quarantine", "documents", "labels")
+TAKEN = ("rejected", "removed", "quarantine", "documents", "labels", "index")
 COLUMNS = ("cluster", "domain", "host", "url", "source", "lang", "date", "id")
 """What `by` and `stratify` know besides the fields of metadata."""
 

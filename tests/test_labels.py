@@ -25,6 +25,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
 from pipeline.explain import explain
 from pipeline.job import prepare
+from pipeline.outlook import outlook
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
 
@@ -79,6 +80,7 @@ def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy, monkeypatch)
     rows, planted = families()
     out = run_of(tmp_path, rows, f"{{values: [spam, ham], conflicts: {policy}}}")
     told = manifest(out)["labels"]["conflicts"]
+    assert ("mix" in outlook(prepare(str(tmp_path / "out.yaml"))[0])["stages"]) == (policy == "drop")
     pairs = pq.read_table(out / "labels" / "conflicts.parquet").to_pylist()
     label = {row["id"]: row["label"] for row in rows}
     assert {int(pair["id"].split("-")[0]) for pair in pairs} == planted

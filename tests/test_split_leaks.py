@@ -15,7 +15,7 @@ from dedup.urls import canonical_url
 from pipeline.explain import explain
 
 
-def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys):
+def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys, monkeypatch):
     """A corpus split by hash alone, of which the manifest says that groups, pages and times were kept apart."""
     rng = np.random.default_rng(15)
     records = []
@@ -37,6 +37,12 @@ def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys):
         return {key for key, where in stand.items() if len(where) > 1}
 
     wrong = claim(out, {**plain, "urls": "together", "by": ["author", "domain"]})
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.check_sides.PART_ROWS", 100)
+        assert {
+            what: set(letters)
+            for what, letters in claim(out, {**plain, "urls": "together", "by": ["author", "domain"]}).items()
+        } == {what: set(letters) for what, letters in wrong.items()}
     planted = {
         "no page stands on two sides of the split": across(lambda r: canonical_url(r["url"])),
         "no metadata.author stands on two sides of the split": across(lambda r: r["author"].lower()),

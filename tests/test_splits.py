@@ -12,6 +12,7 @@ from test_run import manifest, rejected
 
 from pipeline.errors import RunError
 from pipeline.sides import _Deciding
+from pipeline.split_options import Split
 from pipeline.split_report import split_words
 from pipeline.stage_files import Files
 from pipeline.unit_rows import WIDTH, merged
@@ -270,3 +271,9 @@ def test_a_mixture_is_no_part_of_what_is_told_of_the_split(tmp_path):
         assert told["split"]["documents"] == {"train": 538, "test": 62} and split_words(told) == []
         assert told["split"]["largest"][0]["share"] == round(2 / 600, 4)
     assert told["splits"] == {"train": 3 * 538, "test": 62}
+
+
+@pytest.mark.parametrize("name", ["rejected", "index", "labels"])
+def test_a_folder_of_the_run_is_no_name_of_a_split(name):
+    with pytest.raises(ValueError, match=f"'{name}' cannot be a split's name"):
+        Split.model_validate({"train": 0.5, name: 0.5})
