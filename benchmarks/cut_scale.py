@@ -25,7 +25,7 @@ from typing import Any
 from pipeline.engines.local import LocalEngine
 from pipeline.job import resolve
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import _Driver, run
 
 RECIPE = (

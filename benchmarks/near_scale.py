@@ -27,16 +27,16 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dedup.minhash import Bands, band_hashes, signatures
-from pipeline import storage
-from pipeline.commit import attempt, read_manifest
 from pipeline.documents import features_schema
 from pipeline.engines import start
+from pipeline.files import storage
+from pipeline.files.commit import attempt, read_manifest
+from pipeline.files.stage_files import stage_path
 from pipeline.job import Job
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import _Driver, _write_job
-from pipeline.stage_files import stage_path
 
 SHINGLES = 60
 TASK_DOCS = 100_000

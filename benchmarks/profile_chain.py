@@ -7,7 +7,7 @@
     01.keep.language                  130.5   33 %     57
     ...
 
-The functions of `pipeline.refine` are wrapped from outside; a step's time is its own, without that of the steps that it
+The functions of `pipeline.refining.refine` are wrapped from outside; a step's time is its own, without that of the steps that it
 calls. MB/s is the text of the whole file over the step's time: a late step has less text to read than the first.
 """
 
@@ -28,11 +28,11 @@ import recipes
 
 import dedup.shingling
 import pipeline.documents
-import pipeline.refine
-import pipeline.tables
+import pipeline.files.tables
+import pipeline.refining.refine
 import pipeline.tasks
-from pipeline.commit import Attempt
-from pipeline.refine import Named
+from pipeline.files.commit import Attempt
+from pipeline.refining.refine import Named
 
 REST = "rest"
 LABELS = {
@@ -99,7 +99,7 @@ class Clock:
 
 def wrap(clock: Clock) -> None:
     """Puts the clock around the parts of a refine task."""
-    module = pipeline.refine
+    module = pipeline.refining.refine
     build = module.build_steps
 
     def timed_steps(job: Any) -> list[Named]:
@@ -110,7 +110,7 @@ def wrap(clock: Clock) -> None:
     for name, label in LABELS.items():
         place = next(each for each in (module, pipeline.documents, dedup.shingling) if hasattr(each, name))
         setattr(place, name, clock.timed(label, getattr(place, name)))
-    writer = pipeline.tables.SteadyWriter
+    writer = pipeline.files.tables.SteadyWriter
     writer.write = clock.timed("write", writer.write)  # type: ignore[method-assign]
     writer.close = clock.timed("write", writer.close)  # type: ignore[method-assign]
     Attempt.commit = clock.timed("commit (hash, sync, publish)", Attempt.commit)  # type: ignore[method-assign]

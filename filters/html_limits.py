@@ -6,7 +6,7 @@ An HTML parser's tree can be far larger than the page: 18 KB of `<b id=1><b id=2
 paragraphs behind it, make a million elements (500 MB, 3 s), 72 KB eighty million. And what looks for the main content walks from
 each element to the root: 10,000 nested lists take 7 s, 100,000 eleven minutes. What a page would cost is found by a look at
 its bytes (`kernels.html`), so the answer is the same on every machine. It is a fence, not a proof: what gets through and
-still hangs, crashes or eats memory is dealt with by `pipeline.isolation`.
+still hangs, crashes or eats memory is dealt with by `pipeline.refining.isolation`.
 """
 
 from __future__ import annotations

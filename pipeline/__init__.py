@@ -1,8 +1,8 @@
 """gristmill: raw text shards in, a clean, deduplicated, split corpus out.
 
-The order of work, one file each: `recipe` (what the user asks for) -> `job` (the same, resolved and
-checked) -> `plan` (stages and tasks) -> `refine`, `near`, `deal`, `publish` (what a task does) ->
-`commit` (how a task's outputs become true) -> `run` (the driver) on one of the `engines`.
+The order of work: `recipes` (what the user asks for) -> `job` (the same, resolved and checked) -> `plan` (stages and
+tasks) -> `refining`, `cutting`, `matching`, `splits`, `mixtures`, `output` (what the tasks of a stage do) ->
+`files.commit` (how a task's outputs become true) -> `run` (the driver) on one of the `engines`.
 """
 
 from __future__ import annotations

@@ -72,9 +72,9 @@ def run(
     json_: JsonOption = False,
 ) -> None:
     """Make the corpus, or go on making it: the same command again resumes where it stopped."""
-    from pipeline.card import BINARY
     from pipeline.engines import start
     from pipeline.job import prepare
+    from pipeline.output.card import BINARY
     from pipeline.progress import end_words, funnel, next_words, reporter
     from pipeline.run import run as drive
     from pipeline.run import too_many_quarantined
@@ -129,9 +129,9 @@ def preview(
     json_: JsonOption = False,
 ) -> None:
     """Dry run on a sample: what each step drops, three examples for each reason, an estimate for the whole."""
+    from pipeline.commands.preview import preview as look
+    from pipeline.commands.warmup import ensure_warm
     from pipeline.job import prepare
-    from pipeline.preview import preview as look
-    from pipeline.warmup import ensure_warm
 
     job, _ = prepare(recipe, _assignments(input, "", set_, []))
     ensure_warm(lambda text: typer.echo(text, err=True))
@@ -154,13 +154,13 @@ def plan(
     json_: JsonOption = False,
 ) -> None:
     """The steps and stages of a run, its tasks and bytes, and what is done already. Reads nothing but listings."""
+    from pipeline.commands.outlook import outlook, outlook_text
     from pipeline.job import prepare
-    from pipeline.outlook import outlook, outlook_text
 
     job, _ = prepare(recipe, _assignments(input, output, set_, []))
     found = outlook(job)
     if sample and found["mix"] and not found["mix"]["counts"]:
-        from pipeline.preview import preview as look
+        from pipeline.commands.preview import preview as look
 
         found["mix"] |= {"counts": look(job, sample)[1]["mix"], "of_sample": sample}
     if json_:
@@ -172,7 +172,7 @@ def plan(
 @app.command()
 def explain(out: OutArg, doc_id: Annotated[str, typer.Argument(metavar="DOC_ID", help="The document's id.")]) -> None:
     """The life of one document: each step, each value against its threshold, what it duplicates, where it ended."""
-    from pipeline.explain import explain as tell
+    from pipeline.commands.explain import explain as tell
 
     typer.echo(tell(out, doc_id))
 
@@ -180,7 +180,7 @@ def explain(out: OutArg, doc_id: Annotated[str, typer.Argument(metavar="DOC_ID",
 @app.command()
 def report(out: OutArg) -> None:
     """Write report.html of a finished corpus again: the funnel with examples, splits, sources, what could not be read."""
-    from pipeline.report import report as write
+    from pipeline.output.report import report as write
 
     typer.echo(write(out))
 
@@ -188,7 +188,7 @@ def report(out: OutArg) -> None:
 @app.command()
 def check(out: OutArg, json_: JsonOption = False) -> None:
     """Prove a finished corpus by reading all of it again: sums, hashes, the account, no leak between splits."""
-    from pipeline.check import check as prove
+    from pipeline.commands.check import check as prove
 
     findings = prove(out)
     if json_:
@@ -220,11 +220,11 @@ def retry(
     json_: JsonOption = False,
 ) -> None:
     """Read quarantined input again after it was mended, and complete the corpus: the bytes of a fresh run."""
+    from pipeline.commands.retry import retry as again
+    from pipeline.commands.retry import run_settings
     from pipeline.engines import start
     from pipeline.errors import InputError
     from pipeline.progress import funnel, reporter
-    from pipeline.retry import retry as again
-    from pipeline.retry import run_settings
 
     if not quarantined:
         raise InputError("retry what? The one thing that can be tried again is --quarantined.")
@@ -262,7 +262,7 @@ def index(
     """
     from pipeline.engines import start
     from pipeline.job import prepare
-    from pipeline.older import index_job
+    from pipeline.matching.older import index_job
     from pipeline.progress import reporter
     from pipeline.run import make_index
 
@@ -284,7 +284,7 @@ def index(
 @app.command()
 def warmup() -> None:
     """Compile the kernels for this machine now, e.g. while building an image; else the first run does it."""
-    from pipeline.warmup import ensure_warm
+    from pipeline.commands.warmup import ensure_warm
 
     ensure_warm(typer.echo)
     typer.echo("The kernels are ready.")
@@ -340,9 +340,9 @@ def train_tokenizer(
     json_: JsonOption = False,
 ) -> None:
     """Train a byte-level tokenizer for `tokens: {tokenizer: PATH}` on a corpus: every text comes back as it was."""
+    from pipeline.commands.train_tokenizer import train_tokenizer as train
     from pipeline.errors import InputError
-    from pipeline.recipe import size_in_bytes
-    from pipeline.train_tokenizer import train_tokenizer as train
+    from pipeline.recipes.recipe import size_in_bytes
 
     try:
         size = int(size_in_bytes(sample))
@@ -359,7 +359,7 @@ def train_tokenizer(
 @app.command()
 def signals(json_: JsonOption = False) -> None:
     """Every signal, edit and rule set there is, one line each."""
-    from pipeline.catalogue import catalogue, catalogue_text
+    from pipeline.commands.catalogue import catalogue, catalogue_text
 
     found = catalogue()
     if json_:
@@ -386,7 +386,7 @@ class _Lazy:
         if not specs:
             return
         if self._engine is None:
-            from pipeline.warmup import ensure_warm
+            from pipeline.commands.warmup import ensure_warm
 
             self.compiling = ensure_warm(self._say)
             self._engine = self._start()

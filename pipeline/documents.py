@@ -5,7 +5,7 @@
     000003.shingles.u64       the shingle sets, one after another (sorted uint64)
 
 Later stages know documents by number (task << 32 | row) and read features and shingles; text is read again only
-where it is written out. The files are the same whatever the batch size (see `pipeline.tables`). Where a stage that cuts
+where it is written out. The files are the same whatever the batch size (see `pipeline.files.tables`). Where a stage that cuts
 texts follows, there is only the first file, with the signals that the keep policy asks for.
 """
 
@@ -28,12 +28,12 @@ from dedup.turns import compared_texts
 from filters.step import set_column
 from filters.tokens import NAME as TOKEN_COUNT
 from pipeline import ledger
-from pipeline.commit import Attempt, Output
+from pipeline.files.commit import Attempt, Output
+from pipeline.files.stage_files import manifests
+from pipeline.files.tables import SteadyWriter, conform
 from pipeline.job import Job
-from pipeline.split_columns import split_fields, with_split
-from pipeline.stage_files import manifests
-from pipeline.steps import RowStep, measures
-from pipeline.tables import SteadyWriter, conform
+from pipeline.recipes.steps import RowStep, measures
+from pipeline.splits.columns import split_fields, with_split
 
 
 def text_stages(job: Job) -> list[str]:

@@ -26,20 +26,22 @@ import filters
 from filters.chat.tokens import use as use_chat
 from filters.registry import nearest
 from filters.tokens import NAME as TOKEN_COUNT
-from pipeline import HOME, __version__, inputs, split_options, storage
-from pipeline.augment import augment_spec
+from pipeline import HOME, __version__
 from pipeline.chat.options import check_chat, check_parts, check_turns, output_layout
 from pipeline.chat.rendered import asked_of_chat, chat_options
-from pipeline.dedup_steps import MARK, keep_signals
+from pipeline.crawls.options import as_written
 from pipeline.errors import InputError, RecipeError
-from pipeline.labels import labels_part
+from pipeline.files import inputs, storage
 from pipeline.lean import needs_all, start_lean
-from pipeline.mix import carried, mix_signals, mix_spec
-from pipeline.recipe import Input, Recipe, load
-from pipeline.source import Source
-from pipeline.steps import Steps, measures, parse_steps
+from pipeline.mixtures.augment import augment_spec
+from pipeline.mixtures.labels import labels_part
+from pipeline.mixtures.mix import carried, mix_signals, mix_spec
+from pipeline.recipes.dedup import MARK, keep_signals
+from pipeline.recipes.recipe import Input, Recipe, load
+from pipeline.recipes.source import Source
+from pipeline.recipes.steps import Steps, measures, parse_steps
+from pipeline.splits import options as split_options
 from pipeline.tokenized.options import check_count, token_options
-from pipeline.wat_options import as_written
 
 HTML_FORMATS = ("warc", "arc", "html")
 
@@ -235,7 +237,7 @@ def _near_part(steps: Steps) -> dict[str, Any]:
 
 
 def _older(steps: Steps, source: Source) -> list[dict[str, Any]]:
-    from pipeline.older import find_older
+    from pipeline.matching.older import find_older
 
     sketch = _sketch(steps)
     if steps.minhash is None or sketch is None:

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.cut import STAGES as CUT_STAGES
-from pipeline.cut import cut_tasks
+from pipeline.cutting.cut import STAGES as CUT_STAGES
+from pipeline.cutting.cut import cut_tasks
 from pipeline.documents import documents
-from pipeline.fit import share, to_fit
-from pipeline.groups import groups, partitions
+from pipeline.files.stage_files import manifests
 from pipeline.job import Job, code_version, fingerprint
-from pipeline.mixing import last_stage
-from pipeline.mixing import tasks as mix_tasks
-from pipeline.older import compared
-from pipeline.probe import heldout_chunks
-from pipeline.stage_files import manifests
+from pipeline.matching.groups import groups, partitions
+from pipeline.matching.older import compared
+from pipeline.matching.probe import heldout_chunks
+from pipeline.mixtures.mixing import last_stage
+from pipeline.mixtures.mixing import tasks as mix_tasks
+from pipeline.refining.fit import share, to_fit
 
 BUNDLE_BYTES = 8 << 20
 BUNDLE_FILES = 64

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pipeline.split_report import split_words
+from pipeline.splits.report import split_words
 
 WHAT = {
     "fit": "sampling for fitted rules",
@@ -173,10 +173,10 @@ def funnel(manifest: dict[str, Any]) -> str:
     lines += [_cut_words(step, found) for step, found in manifest["cut"].items()]
     lines += _found_words(manifest.get("decontamination", {}))
     # the readers, which --help does without
-    from pipeline.augmented import augment_words
-    from pipeline.labels import labels_words
-    from pipeline.mixture import mix_lines
-    from pipeline.told import told_words
+    from pipeline.mixtures.augmented import augment_words
+    from pipeline.mixtures.labels import labels_words
+    from pipeline.mixtures.mixture import mix_lines
+    from pipeline.output.told import told_words
 
     lines += told_words(manifest) + labels_words(manifest.get("labels")) + augment_words(manifest.get("augment"))
     return "\n".join([*lines, *(mix_lines(manifest["mix"]) if manifest.get("mix") else [])])

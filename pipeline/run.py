@@ -11,34 +11,36 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from pipeline import decontaminated, ledger, storage
-from pipeline.augmented import augment_summary
-from pipeline.card import write_card, write_manifest, write_snippets
+from pipeline import ledger
 from pipeline.chat.snippets import AXOLOTL, LLAMA_FACTORY
-from pipeline.commit import finished, read_manifest
-from pipeline.conflicts import stage_of as conflict_stage
-from pipeline.cut import STAGES as CUT_STAGES
-from pipeline.cut_files import summary as cut_summary
+from pipeline.cutting import decontaminated
+from pipeline.cutting.cut import STAGES as CUT_STAGES
+from pipeline.cutting.files import summary as cut_summary
 from pipeline.engines import Engine
 from pipeline.errors import RecipeError, RunError
-from pipeline.fit import to_fit
-from pipeline.guard import guard, source_losses
+from pipeline.files import storage
+from pipeline.files.commit import finished, read_manifest
+from pipeline.files.lease import Lease
+from pipeline.files.stage_files import manifests, stage_path
 from pipeline.job import Job, fingerprint
-from pipeline.labels import labels_summary
-from pipeline.lease import Lease
-from pipeline.mixing import mix_summary
-from pipeline.mixing import rounds as mix_rounds
-from pipeline.older import write_index_manifest
+from pipeline.matching.guard import guard, source_losses
+from pipeline.matching.older import write_index_manifest
+from pipeline.mixtures.augmented import augment_summary
+from pipeline.mixtures.conflicts import stage_of as conflict_stage
+from pipeline.mixtures.labels import labels_summary
+from pipeline.mixtures.mixing import mix_summary
+from pipeline.mixtures.mixing import rounds as mix_rounds
+from pipeline.output.card import write_card, write_manifest, write_snippets
+from pipeline.output.report import NAME as REPORT
+from pipeline.output.report import write_report
+from pipeline.output.told import told
 from pipeline.plan import final_splits, stage_tasks
-from pipeline.recipe import Run
-from pipeline.report import NAME as REPORT
-from pipeline.report import write_report
-from pipeline.sides import check_columns
-from pipeline.split_report import split_summary
-from pipeline.stage_files import manifests, stage_path
+from pipeline.recipes.recipe import Run
+from pipeline.refining.fit import to_fit
+from pipeline.splits.report import split_summary
+from pipeline.splits.sides import check_columns
+from pipeline.splits.units import needed
 from pipeline.tasks import job_path
-from pipeline.told import told
-from pipeline.units import needed
 
 NEVER_SKIPPED = ("fit", "refine")
 """Stages whose broken tasks are set aside with their shards; in any other a task that fails for good ends the run."""
@@ -90,7 +92,7 @@ def run(
 
 
 def make_index(job: Job, settings: Run, engine: Engine, reporter: Reporter) -> dict[str, int]:
-    """Makes the index that a job of `pipeline.older.index_job` asks for, or goes on making it. Returns its counts."""
+    """Makes the index that a job of `pipeline.matching.older.index_job` asks for, or goes on making it. Returns its counts."""
     with Lease(job.output):
         claim(job, settings)
         driver = _Driver(job, settings, engine, reporter)

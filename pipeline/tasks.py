@@ -15,22 +15,23 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import near, storage
-from pipeline.assign import assign
-from pipeline.commit import Attempt, attempt, read_manifest
-from pipeline.conflicts import conflicts
-from pipeline.cut import cut
-from pipeline.deal import deal, publish
+from pipeline.cutting.cut import cut
 from pipeline.errors import GristmillError
-from pipeline.fit import fit, fitted
+from pipeline.files import storage
+from pipeline.files.commit import Attempt, attempt, read_manifest
 from pipeline.job import Job
 from pipeline.lean import needs_all, start_lean
-from pipeline.mixing import mix
-from pipeline.older import index
-from pipeline.probe import probe
-from pipeline.refine import refine
-from pipeline.resolve import resolve
-from pipeline.sides import sides
+from pipeline.matching import near
+from pipeline.matching.older import index
+from pipeline.matching.probe import probe
+from pipeline.matching.resolve import resolve
+from pipeline.mixtures.conflicts import conflicts
+from pipeline.mixtures.mixing import mix
+from pipeline.output.deal import deal, publish
+from pipeline.refining.fit import fit, fitted
+from pipeline.refining.refine import refine
+from pipeline.splits.assign import assign
+from pipeline.splits.sides import sides
 
 Stage = Callable[[Job, dict[str, Any], Attempt], dict[str, Any]]
 

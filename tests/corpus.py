@@ -16,7 +16,7 @@ import pytest
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
 from pipeline.progress import Silent
-from pipeline.recipe import Run
+from pipeline.recipes.recipe import Run
 from pipeline.run import Outcome, run
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -73,7 +73,7 @@ def written(folder: Path, records: list[dict[str, Any]], files: int = 5) -> None
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on each input file is a refine task, and two of them are a group."""
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
-    monkeypatch.setattr("pipeline.groups.GROUP", 2)
+    monkeypatch.setattr("pipeline.matching.groups.GROUP", 2)
 
 
 def same_splits(one: Path, two: Path) -> bool:

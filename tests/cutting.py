@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pipeline.engines.local import LocalEngine
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import run
 
 RECIPE = """

@@ -62,10 +62,10 @@ TALKS = (b'"conversations":', b'"instruction":', b'"messages":', b'"chosen":')
 def steps(chain: int) -> Any:
     """The chain that documents go through, with one of EXTRACTS."""
     import filters
-    from pipeline import refine
-    from pipeline.build import build
-    from pipeline.recipe import read
-    from pipeline.steps import parse_steps
+    from pipeline.recipes.build import build
+    from pipeline.recipes.recipe import read
+    from pipeline.recipes.steps import parse_steps
+    from pipeline.refining import refine
 
     text = json.dumps(
         {"input": {"paths": "x"}, "steps": [{"extract": EXTRACTS[chain]}, *STEPS], "output": {"path": "o"}}
@@ -91,7 +91,7 @@ def check(kind: str, data: bytes, folder: Path) -> Counter[str]:
     from pipeline.chat.tables_out import fitting
     from pipeline.errors import InputError
     from pipeline.readers import Options
-    from pipeline.refine import KEPT_STEP, apply
+    from pipeline.refining.refine import KEPT_STEP, apply
 
     path = folder / f"case.{kind}"
     path.write_bytes(data)

@@ -38,7 +38,7 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    from pipeline import s3
+    from pipeline.files import s3
 
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     s3.client().create_bucket(Bucket=name)

@@ -10,13 +10,13 @@ import zstandard
 from corpus import written
 from test_run import manifest
 
-from pipeline.check import check
-from pipeline.commit import sha256_of
-from pipeline.deal import read_part
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
+from pipeline.files.commit import sha256_of
 from pipeline.job import resolve as resolve_job
+from pipeline.output.deal import read_part
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import run
 
 PAGE = """

@@ -12,8 +12,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import allot, mixing
-from pipeline.mix import ONCE
+from pipeline.mixtures import allot, mixing
+from pipeline.mixtures.mix import ONCE
 
 
 def spec(how, values=None, **more):

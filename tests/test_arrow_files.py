@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from reading import account, load, quarantined, rows
 
-from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.files import storage
 from pipeline.readers import Columns, format_of
 
 RECORDS = [{"text": f"Text {i} 中文", "id": f"d{i}", "n": i, "nested": {"a": [i]}} for i in range(5000)]
@@ -180,7 +180,7 @@ class FakeHub:
 
 
 def test_a_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.hub._filesystem", FakeHub)
+    monkeypatch.setattr("pipeline.files.hub._filesystem", FakeHub)
     for pattern in ("hf://datasets/me/set", "hf://datasets/me/set/data/*.jsonl", "hf://datasets/me/set/data/a.jsonl"):
         (info,) = storage.expand([pattern], known)
         assert (info.path, info.size, info.version) == ("hf://datasets/me/set/data/a.jsonl", 25, "b1")

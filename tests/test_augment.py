@@ -21,11 +21,11 @@ from test_run import kept, manifest
 
 from filters.augment import HAN, KINDS, LETTER, MARK, neighbours, noisy, uniform
 from filters.augment import kind_of as kind_of_one
-from pipeline.check import check
-from pipeline.check_copies import proofs
+from pipeline.commands.check import check
+from pipeline.commands.check_copies import proofs
+from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError, RunError
-from pipeline.explain import explain
 from pipeline.job import prepare
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
@@ -196,7 +196,7 @@ def test_classes_are_balanced_in_train_alone(balanced):
 def test_copies_by_label_with_a_mixture_and_the_same_bytes(tmp_path, monkeypatch):
     more = f"mix: {{by: label, epochs: {{a: 0.5, b: 2}}}}\naugment: {{copies: {{b: 1.5}}, {NOISE}}}"
     one = run_of(tmp_path, list(texts()), LABELS, "parquet", more, name="one")
-    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", ((256, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((256, 1 << 31),))
     many_tasks(monkeypatch)
     two = run_of(tmp_path, list(texts()), LABELS, "parquet", more, batch=7, name="two")
     assert same_splits(one, two) and manifest(one)["augment"] == manifest(two)["augment"]
@@ -230,7 +230,7 @@ def planted(balanced, folder, moves):
 
 
 def wrong_of(out):
-    from pipeline.check import _Corpus
+    from pipeline.commands.check import _Corpus
 
     return [
         line for _, wrong in proofs(str(out), manifest(out), _Corpus(str(out), manifest(out)).parts) for line in wrong

@@ -22,7 +22,7 @@ from pipeline.chat.reader import LayoutReader
 from pipeline.chat.reading import conversations
 from pipeline.chat.tables_out import notes_of, shape_names, shape_of, with_text
 from pipeline.chat.writing import FORMS, Unfit, write
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
 from pipeline.job import prepare

@@ -20,10 +20,10 @@ from filters.chat.spans import reply_spans
 from filters.chat.template import ChatTemplate, load_template
 from filters.chat.tokens import Chat
 from filters.tokenizer_files import describe, open_tokenizer
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError, RunError
-from pipeline.explain import explain
 from pipeline.job import prepare
 from pipeline.progress import Silent
 from pipeline.run import run

@@ -19,13 +19,13 @@ from test_chat_output import CHAT, mill
 import filters
 from filters.language import language
 from filters.step import DOCUMENT, reasons
-from pipeline.build import build
 from pipeline.chat.canonical import ROLES, Conversation, dumps, loads, plain_text, turns
 from pipeline.chat.turns import on_turns
+from pipeline.commands.explain import explain
 from pipeline.errors import RecipeError
-from pipeline.explain import explain
 from pipeline.readers import Options
-from pipeline.steps import RowStep
+from pipeline.recipes.build import build
+from pipeline.recipes.steps import RowStep
 
 filters.load_builtin()
 
@@ -113,7 +113,7 @@ def test_a_step_that_raises_names_the_turn() -> None:
             raise ValueError("no good")
         return rows_, reasons(len(rows_), [], "none")
 
-    from pipeline.refine import guarded
+    from pipeline.refining.refine import guarded
 
     _, why = guarded(
         on_turns(raises, ["assistant"]), table([said("a", "b"), said("a", "b", "c", "bad"), said("bad", "b")])

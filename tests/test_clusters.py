@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from test_run import kept, manifest, rejected
 
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
 from pipeline.progress import Silent

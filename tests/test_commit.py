@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commit import attempt, finished, read_manifest, sha256_of
 from pipeline.errors import DeterminismError
-from pipeline.tables import SteadyWriter
+from pipeline.files.commit import attempt, finished, read_manifest, sha256_of
+from pipeline.files.tables import SteadyWriter
 
 
 def commit(root, content: bytes, task: str = "t1", counts=None):
@@ -72,8 +72,8 @@ def test_two_attempts_that_disagree_are_told(tmp_path):
 def test_files_do_not_depend_on_batches(tmp_path_factory, kind, sizes, cuts):
     """The same rows in other batches: the same bytes, with pieces that end by rows and by bytes."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("pipeline.tables.ROWS", 256)
-    patch.setattr("pipeline.tables.BYTES", 3000)
+    patch.setattr("pipeline.files.tables.ROWS", 256)
+    patch.setattr("pipeline.files.tables.BYTES", 3000)
     folder = tmp_path_factory.mktemp("steady")
     texts = [None if n % 97 == 0 else "x" * (n * 7919 % 41) for n in range(sum(sizes))]
     table = pa.table({"id": pa.array([str(n) for n in range(len(texts))]), "text": pa.array(texts, pa.large_string())})

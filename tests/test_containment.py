@@ -18,7 +18,7 @@ import dedup.containment as containment
 from dedup.containment import choose_queries, contained_pairs, found_chance, sample
 from dedup.plain import jaccard
 from dedup.shingles import shingle_set
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.errors import RecipeError
 from pipeline.job import prepare
 

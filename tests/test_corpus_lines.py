@@ -7,7 +7,7 @@ from corpus import sums
 from cutting import cut, job_of, removed
 from test_run import kept, manifest, rejected
 
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.errors import RecipeError
 
 FOOTER = "© 2024 Example Ltd. All rights reserved."
@@ -148,11 +148,11 @@ def test_the_same_bytes(pages, tmp_path, monkeypatch, keep):
     """Batches, partitions, runs and groups cut otherwise: the same files. Row groups and tasks: the same texts."""
     steps = [{"dedup": {"lines": {"keep": keep}}}, {"dedup": {"exact": {}}}]
     first = sums(cut(tmp_path, steps, shards(pages), out="one"))
-    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((64, 1 << 31),))
-    monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 5)
-    monkeypatch.setattr("pipeline.groups.GROUP", 2)
+    monkeypatch.setattr("pipeline.matching.groups.CUT_ROWS", ((64, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.partitions.RUN_ROWS", 5)
+    monkeypatch.setattr("pipeline.matching.groups.GROUP", 2)
     assert sums(cut(tmp_path, steps, out="two", batch=3)) == first
-    monkeypatch.setattr("pipeline.tables.ROWS", 3)
+    monkeypatch.setattr("pipeline.files.tables.ROWS", 3)
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
     assert texts(cut(tmp_path, steps, out="three")) == texts(tmp_path / "one")
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from reading import account, quarantined, rows
 
-from pipeline import inputs
 from pipeline.errors import InputError
+from pipeline.files import inputs
 from pipeline.readers import Batch, Columns, Options, read
 from pipeline.readers.sql import shown
-from pipeline.recipe import read as read_recipe
+from pipeline.recipes.recipe import read as read_recipe
 
 COUNT = 1000
 

@@ -22,12 +22,12 @@ from test_run import kept, manifest, rejected
 
 from dedup.contamination import OWNERS, build_index, find, spans_of
 from dedup.shingles import tokens
-from pipeline import decontaminate as step_module
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook, outlook_text
+from pipeline.commands.preview import preview
+from pipeline.cutting import decontaminate as step_module
 from pipeline.errors import InputError, RecipeError
-from pipeline.explain import explain
-from pipeline.outlook import outlook, outlook_text
-from pipeline.preview import preview
 from pipeline.progress import funnel
 
 JANET = (

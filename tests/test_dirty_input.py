@@ -191,8 +191,8 @@ def test_a_header_that_is_not_utf8(tmp_path: Path) -> None:
 def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     import os
 
-    from pipeline import inputs
-    from pipeline.recipe import read as read_recipe
+    from pipeline.files import inputs
+    from pipeline.recipes.recipe import read as read_recipe
 
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jsonl")).write_text("{}\n")
     with pytest.raises(InputError, match=r"bad.xff.jsonl'.*not UTF-8. Rename"):

@@ -13,8 +13,8 @@ import pytest
 import zstandard
 from reading import account, load, quarantined, rows, skipped
 
-from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.files import storage
 from pipeline.readers import Batch, Columns, read, warc
 
 # ---- WARC

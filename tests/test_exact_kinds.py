@@ -20,12 +20,12 @@ from dedup.shingles import shingle_set
 from dedup.similarity import jaccard
 from dedup.survivors import survivors
 from dedup.urls import canonical_url
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError, RunError
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import run
 
 PAGE = """

@@ -12,10 +12,10 @@ import pytest
 from filters import blocks
 from filters.extract import extract
 from filters.formulas import formulas_as_latex
-from pipeline.build import build
 from pipeline.errors import RecipeError
-from pipeline.recipe import read
-from pipeline.steps import parse_steps
+from pipeline.recipes.build import build
+from pipeline.recipes.recipe import read
+from pipeline.recipes.steps import parse_steps
 
 PAGE = """<html lang=en><body class="single-post comments-open">
 <nav class="main-menu"><ul><li><a href="/">Home</a></li><li><a href="/mills">Mills</a></li><li><a href="/about">About us</a></li></ul></nav>

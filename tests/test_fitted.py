@@ -17,14 +17,14 @@ from test_run import kept, manifest, rejected
 
 import filters
 from filters.fitted import fit, keep_fitted
-from pipeline import fit as stage
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook, outlook_text
+from pipeline.commands.preview import preview
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError, RunError
-from pipeline.explain import explain
-from pipeline.outlook import outlook, outlook_text
-from pipeline.preview import preview
 from pipeline.progress import Silent, funnel
+from pipeline.refining import fit as stage
 from pipeline.run import run
 from pipeline.tasks import run_task
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.readers import FILES, FORMATS, STREAMS, reader
-from pipeline.recipe import Format
+from pipeline.recipes.recipe import Format
 
 PAGE = (Path(__file__).parent.parent / "docs" / "formats.md").read_text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def test_every_public_function_says_what_it_does():
             if public and not ast.get_docstring(node) and node.end_lineno - node.lineno > 8:
                 silent.append(f"{file.relative_to(ROOT)}: {node.name}")
     assert silent == []
+
+
+def test_every_room_is_packed():
+    """A package that pyproject.toml does not name is missing from what `pip install .` installs."""
+    rooms = {file.parent.relative_to(ROOT).as_posix().replace("/", ".") for file in FILES}
+    named = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    assert rooms <= named and all((ROOT / room.replace(".", "/")).is_dir() for room in named)
 
 
 def test_hidden_rooms_are_told(tmp_path):

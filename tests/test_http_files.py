@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from reading import account, load, quarantined, rows
 
-from pipeline import crawl_paths, http_files, inputs, storage
+from pipeline.crawls import paths as crawl_paths
 from pipeline.errors import InputError, StorageError
-from pipeline.http_files import HttpFile
-from pipeline.recipe import read as read_recipe
+from pipeline.files import http as http_files
+from pipeline.files import inputs, storage
+from pipeline.files.http import HttpFile
+from pipeline.recipes.recipe import read as read_recipe
 
 PLAIN = b"".join(orjson.dumps({"text": f"Text {i} " * (i % 50), "id": f"d{i}"}) + b"\n" for i in range(3000))
 

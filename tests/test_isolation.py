@@ -20,16 +20,16 @@ from test_run import kept, manifest, rejected
 
 from filters import extract
 from filters.step import set_column
-from pipeline import isolation
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.worker import died, tries
 from pipeline.errors import RunError
-from pipeline.explain import explain
-from pipeline.isolation import Cell
 from pipeline.job import prepare
 from pipeline.progress import Silent
-from pipeline.refine import batches
+from pipeline.refining import isolation
+from pipeline.refining.isolation import Cell
+from pipeline.refining.refine import batches
 from pipeline.run import run
 
 POISON = '''

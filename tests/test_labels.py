@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
-from pipeline import labels
-from pipeline.check import check
-from pipeline.conflicts import DOCS, contradictions, details
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
-from pipeline.explain import explain
 from pipeline.job import prepare
-from pipeline.outlook import outlook
+from pipeline.mixtures import labels
+from pipeline.mixtures.conflicts import DOCS, contradictions, details
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
 
@@ -76,7 +76,7 @@ def families(count=60, members=4):
 
 @pytest.mark.parametrize("policy", ["list", "drop"])
 def test_conflicts_are_all_found_and_none_falsely(tmp_path, policy, monkeypatch):
-    monkeypatch.setattr("pipeline.conflicts.BLOCK", 7)
+    monkeypatch.setattr("pipeline.mixtures.conflicts.BLOCK", 7)
     rows, planted = families()
     out = run_of(tmp_path, rows, f"{{values: [spam, ham], conflicts: {policy}}}")
     told = manifest(out)["labels"]["conflicts"]
@@ -109,7 +109,7 @@ def test_a_task_makes_strings_of_its_own_conflicts_only(monkeypatch):
     docs = np.concatenate([np.arange(200_000, dtype=np.uint64), np.array([(1 << 32) + 2], np.uint64)])
     table = pa.table([pa.array(docs), pa.array([f"labelled spam, {doc} ham" for doc in docs])], schema=DOCS)
     files = SimpleNamespace(table=lambda manifest, name: table)
-    monkeypatch.setattr("pipeline.conflicts.manifests", lambda root, stage: [{}])
+    monkeypatch.setattr("pipeline.mixtures.conflicts.manifests", lambda root, stage: [{}])
     job = SimpleNamespace(output="", refine={"labels": {"values": None}})
     tracemalloc.start()
     found = details(job, files, 1, 1, 4).tolist()
@@ -176,7 +176,7 @@ def test_same_bytes_and_a_mixture_by_label(tmp_path, monkeypatch):
     rows, planted = families(24)
     more = "mix: {by: label, epochs: {spam: 3}}"
     one = run_of(tmp_path, rows, "{values: [spam, ham], conflicts: drop}", more=more, name="one")
-    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", ((64, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((64, 1 << 31),))
     many_tasks(monkeypatch)
     two = run_of(tmp_path, rows, "{values: [spam, ham], conflicts: drop}", more=more, batch=7, name="two")
     assert same_splits(one, two) and manifest(one)["labels"] == manifest(two)["labels"]

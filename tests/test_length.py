@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
 from filters.length import cut_at, length, parts
-from pipeline.check import check
-from pipeline.explain import explain
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
 from pipeline.progress import funnel
 
 TEXTS = st.text(st.sampled_from("ab \n\t中é\u0301\u0302😀"), max_size=120)

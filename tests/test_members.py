@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from reading import load, quarantined, rows
 from test_dirty_warc import ARC_HEAD, arc_page, response
 
-from pipeline import storage
+from pipeline.files import storage
 from pipeline.readers import members, streams
 from pipeline.readers.warc import begins as warc_begins
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from corpus import CHECKOUT
 
-from pipeline.stage_files import LET_GO_BYTES, opened
+from pipeline.files.stage_files import LET_GO_BYTES, opened
 
 MEGABYTES = 200
 BOUND_MB = 600
@@ -22,7 +22,7 @@ SCRIPT = """
 import sys
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
-from pipeline.stage_files import LET_GO_BYTES, opened
+from pipeline.files.stage_files import LET_GO_BYTES, opened
 from pipeline.progress import Silent
 from pipeline.run import run
 job, recipe = prepare(sys.argv[1])

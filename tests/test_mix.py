@@ -12,14 +12,14 @@ import pytest
 from corpus import DEMO, gristmill, many_tasks, same_splits, sums, written
 from test_run import kept, manifest, rejected
 
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook, outlook_text
+from pipeline.commands.preview import preview
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError, RunError
-from pipeline.explain import explain
 from pipeline.job import prepare
-from pipeline.mixture import mix_lines
-from pipeline.outlook import outlook, outlook_text
-from pipeline.preview import preview
+from pipeline.mixtures.mixture import mix_lines
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
 
@@ -231,8 +231,8 @@ def test_same_bytes(folder, monkeypatch, change):
     if change == "tasks":
         many_tasks(monkeypatch)
     if change == "bins":
-        monkeypatch.setattr("pipeline.allot.BINS", 2)
-        monkeypatch.setattr("pipeline.mixing.BINS", 2)
+        monkeypatch.setattr("pipeline.mixtures.allot.BINS", 2)
+        monkeypatch.setattr("pipeline.mixtures.mixing.BINS", 2)
     made(folder, mix, name=f"two-{change}", batch=13 if change == "batches" else 1000)
     if change == "tasks":
         assert len(list((folder / f"two-{change}" / "rejected").iterdir())) == 5
@@ -317,8 +317,8 @@ def test_check_finds_a_copy_too_few_and_one_in_the_wrong_split(folder):
         at = next(i for i, line in enumerate(lines) if '"lang":"de"' in line and f'"epoch":{change}' in line)
         lines[at] = lines[at].replace(f'"epoch":{change}', f'"epoch":{change + 1}')
         part.write_text("\n".join(lines) + "\n")
-        from pipeline.check import _Corpus
-        from pipeline.check_copies import copies
+        from pipeline.commands.check import _Corpus
+        from pipeline.commands.check_copies import copies
 
         wrong = copies(manifest(out), _Corpus(str(out), manifest(out)).parts)[1]
         assert len(wrong) == 1 and json.loads(lines[at])["id"] in wrong[0]

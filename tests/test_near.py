@@ -16,11 +16,11 @@ from test_run import kept, manifest, rejected
 
 from dedup.shingles import shingle_set
 from dedup.similarity import jaccard
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import run
 
 DEDUP_ONLY = """
@@ -181,7 +181,7 @@ def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypat
         (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = {}
     for name, pairs in (("mapped", 1), ("gathered", 1 << 40), ("both", 16)):
-        monkeypatch.setattr("pipeline.sets.MAPPED_PAIRS", pairs)
+        monkeypatch.setattr("pipeline.matching.sets.MAPPED_PAIRS", pairs)
         out = tmp_path / name
         more = {"path": tmp_path / "in", "threshold": 0.7, "more": "", "split": "{train: 0.5, test: 0.5}"}
         recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")

@@ -18,10 +18,10 @@ import filters
 from filters import Texts
 from filters.paragraphs import _spread
 from filters.scripts import in_scripts
-from pipeline.build import build
 from pipeline.errors import RecipeError
-from pipeline.source import parse
-from pipeline.steps import parse_steps
+from pipeline.recipes.build import build
+from pipeline.recipes.source import parse
+from pipeline.recipes.steps import parse_steps
 
 filters.load_builtin()
 EN = "The mill by the river grinds slowly but fine, day and night."

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import account, load, quarantined, rows
 
-from pipeline import inputs, parts, storage
+from pipeline.files import inputs, parts, storage
 from pipeline.readers import Options
 from pipeline.readers.ranges import Lines
-from pipeline.recipe import read as read_recipe
+from pipeline.recipes.recipe import read as read_recipe
 
 RECORDS = [{"text": f"Text {i} 中文 " * (i % 9), "id": f"d{i}"} for i in range(400)]
 

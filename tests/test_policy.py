@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.policy import order_words, policy_columns, ranks, word_count
+from pipeline.matching.policy import order_words, policy_columns, ranks, word_count
 
 FEATURES = pa.table(
     {

@@ -22,8 +22,8 @@ import pytest
 import zstandard
 
 from filters.step import DOCUMENT
-from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.files import storage
 from pipeline.readers import Batch, Columns, format_of, read
 from pipeline.readers.files import decode
 

@@ -10,9 +10,9 @@ import pytest
 from pipeline.errors import GristmillError, RecipeError
 from pipeline.job import prepare
 from pipeline.plan import bundles
-from pipeline.recipe import count, read, size_in_bytes
-from pipeline.source import parse
-from pipeline.steps import parse_steps
+from pipeline.recipes.recipe import count, read, size_in_bytes
+from pipeline.recipes.source import parse
+from pipeline.recipes.steps import parse_steps
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "recipe_errors.jsonl").open(encoding="utf-8")]
 

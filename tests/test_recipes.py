@@ -16,7 +16,7 @@ import zstandard
 from corpus import CHECKOUT, DEMO, as_it_stands, sums
 from test_run import await_end, kept, manifest, ray_processes, rejected
 
-from pipeline.check import check
+from pipeline.commands.check import check
 
 
 class Ready(NamedTuple):

@@ -13,8 +13,8 @@ from test_run import manifest
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import InputError
 from pipeline.job import prepare
+from pipeline.output.report import EXAMPLES, LEDGER_FILES, examples, report
 from pipeline.progress import Silent
-from pipeline.report import EXAMPLES, LEDGER_FILES, examples, report
 from pipeline.run import run
 
 EVIL = "<script>alert('1')</script><img src=x onerror=alert(2)> & \"so on\""

@@ -10,12 +10,12 @@ import pytest
 from corpus import gristmill, sums
 from test_run import manifest
 
+from pipeline.commands.retry import retry, run_settings
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import InputError, RecipeError, RunError
 from pipeline.job import prepare
 from pipeline.progress import Silent
-from pipeline.recipe import Run
-from pipeline.retry import retry, run_settings
+from pipeline.recipes.recipe import Run
 from pipeline.run import run
 
 RECIPE = """
@@ -138,10 +138,10 @@ def test_letters(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run_settings(str(three / "out"), ["steps.0.keep.word_count.min=5"])
     with pytest.raises(RecipeError, match="did you mean 'attempts'"):
         run_settings(str(three / "out"), ["run.attemps=5"])
-    monkeypatch.setattr("pipeline.retry.libraries", lambda: {"pyarrow": "0.1"})
+    monkeypatch.setattr("pipeline.commands.retry.libraries", lambda: {"pyarrow": "0.1"})
     with pytest.raises(RunError, match=r"of a library:\n  libraries.pyarrow: .* -> \"0.1\""):
         again(three, "out")
-    monkeypatch.setattr("pipeline.retry.code_version", lambda: "0.0.0+other")
+    monkeypatch.setattr("pipeline.commands.retry.code_version", lambda: "0.0.0+other")
     with pytest.raises(RunError, match="another version"):
         again(three, "out")
 

@@ -20,9 +20,9 @@ import pytest
 import zstandard
 from corpus import CHECKOUT, DEMO, INPUTS, RECIPE, assignments, gristmill, mill, sums
 
-from pipeline.check import check
-from pipeline.deal import read_part
+from pipeline.commands.check import check
 from pipeline.errors import RecipeError
+from pipeline.output.deal import read_part
 
 
 def manifest(output: Path) -> dict:
@@ -100,8 +100,8 @@ def test_order_of_the_input_list_changes_no_byte(demo, tmp_path):
 def test_tasks_and_partitions_change_no_kept_byte(demo, tmp_path, monkeypatch, bundle):
     """Other task cuts move rejected rows between ledger parts, never a kept document."""
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", bundle)
-    monkeypatch.setattr("pipeline.groups.PARTITION_ROWS", ((64, 1 << 31),))
-    monkeypatch.setattr("pipeline.groups.GROUP", 2)
+    monkeypatch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((64, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.groups.GROUP", 2)
     mill(tmp_path / "out")
     same = {path: value for path, value in sums(demo).items() if path.split("/")[0] in ("train", "validation", "test")}
     assert same.items() <= sums(tmp_path / "out").items()
@@ -155,7 +155,7 @@ def await_end(before: set[int], seconds: float = 15) -> set[int]:
 
 KILLER = """
 import os, signal, sys
-import pipeline.commit as commit
+import pipeline.files.commit as commit
 stage, nth, moment = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 seen = 0
 publish, put = commit.storage.publish, commit.storage.put_if_absent
@@ -224,9 +224,9 @@ def test_killed_driver_resumes_to_the_same_bytes(tmp_path, undisturbed, stage, n
 
 # several tasks in every stage, so that there is a middle to be killed in
 PATCH = """
-import pipeline.plan, pipeline.groups
+import pipeline.plan, pipeline.matching.groups
 pipeline.plan.BUNDLE_BYTES = 1
-pipeline.groups.PARTITION_ROWS = ((1000, 1 << 31),)
+pipeline.matching.groups.PARTITION_ROWS = ((1000, 1 << 31),)
 """
 
 
@@ -236,7 +236,7 @@ def undisturbed(tmp_path_factory) -> dict[str, str]:
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     patch = pytest.MonkeyPatch()
     patch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
-    patch.setattr("pipeline.groups.PARTITION_ROWS", ((1000, 1 << 31),))
+    patch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((1000, 1 << 31),))
     mill(output)
     patch.undo()
     return sums(output)

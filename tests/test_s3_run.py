@@ -6,8 +6,8 @@ import json
 
 from corpus import DEMO, RECIPE, mill
 
-from pipeline import storage
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.files import storage
 
 
 def test_run_on_s3_equals_a_local_run(s3_bucket, tmp_path):

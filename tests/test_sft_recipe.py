@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from corpus import CHECKOUT
 
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.progress import funnel
 
 ODD, EVEN = {"human", "observation"}, {"gpt", "function_call"}

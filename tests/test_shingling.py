@@ -15,12 +15,12 @@ from test_run import kept, manifest, rejected
 from dedup.characters import folding
 from dedup.shingles import shingle_set, shingle_sets
 from dedup.shingling import document_sets, kind_of, salt_of
-from pipeline.check import check
+from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
 from pipeline.run import run
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from dedup.external import decide_texts
 from dedup.graph import Graph
 from dedup.graph_files import Sizes
-from pipeline.dates import date_ranges, moment
-from pipeline.split_columns import derived, value_hashes
+from pipeline.refining.dates import date_ranges, moment
+from pipeline.splits.columns import derived, value_hashes
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

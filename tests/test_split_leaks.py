@@ -12,7 +12,7 @@ from splitting import claim, kept_of, mill, near, planted, sides, sound, text
 from test_run import manifest, rejected
 
 from dedup.urls import canonical_url
-from pipeline.explain import explain
+from pipeline.commands.explain import explain
 
 
 def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys, monkeypatch):
@@ -38,7 +38,7 @@ def test_check_finds_every_planted_leak_and_nothing_else(tmp_path, capsys, monke
 
     wrong = claim(out, {**plain, "urls": "together", "by": ["author", "domain"]})
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.check_sides.PART_ROWS", 100)
+        patch.setattr("pipeline.commands.check_sides.PART_ROWS", 100)
         assert {
             what: set(letters)
             for what, letters in claim(out, {**plain, "urls": "together", "by": ["author", "domain"]}).items()

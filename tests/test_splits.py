@@ -11,11 +11,11 @@ from splitting import NEAR, TIMES, dated_corpus, mill, near, sides, sound, text,
 from test_run import manifest, rejected
 
 from pipeline.errors import RunError
-from pipeline.sides import _Deciding
-from pipeline.split_options import Split
-from pipeline.split_report import split_words
-from pipeline.stage_files import Files
-from pipeline.unit_rows import WIDTH, merged
+from pipeline.files.stage_files import Files
+from pipeline.splits.options import Split
+from pipeline.splits.report import split_words
+from pipeline.splits.sides import _Deciding
+from pipeline.splits.unit_rows import WIDTH, merged
 
 # --- groups
 
@@ -191,7 +191,7 @@ def test_parts_change_nothing(tmp_path, monkeypatch, split):
     """Kept documents are sorted in parts; of 1,000 documents in 64 parts the same is decided as of one."""
     records = [{**r, "label": f"l{len(r['id']) % 2}"} for r in dated_corpus(n=1000)]
     whole = mill(records, tmp_path, split, out="whole")
-    monkeypatch.setattr("pipeline.sides.PART_ROWS", 16)
+    monkeypatch.setattr("pipeline.splits.sides.PART_ROWS", 16)
     assert sums(mill(records, tmp_path, split, out="parts")) == sums(whole)
 
 
@@ -235,7 +235,7 @@ def test_a_column_that_nobody_has_is_told_before_anything_is_published(tmp_path)
 
 
 def test_strata_of_nearly_every_document_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.strata.MOST", 10)
+    monkeypatch.setattr("pipeline.splits.strata.MOST", 10)
     with pytest.raises(RunError, match="makes more than 10 strata"):
         mill(dated_corpus(n=20), tmp_path, "{train: 0.5, test: 0.5, stratify: id}")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
 from pipeline.errors import InputError, StorageError
+from pipeline.files import storage
+from pipeline.files.storage import expand, join
 from pipeline.readers import format_of
-from pipeline.storage import expand, join
 
 
 def known(path: str) -> bool:

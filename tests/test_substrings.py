@@ -14,11 +14,11 @@ from cutting import RECIPE, cut, job_of, removed
 from test_cut_kernels import cut_plainly
 from test_run import kept, manifest, rejected
 
-from pipeline.check import check
-from pipeline.explain import explain
-from pipeline.outlook import outlook, outlook_text
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook, outlook_text
+from pipeline.commands.preview import preview
 from pipeline.plan import stage_tasks
-from pipeline.preview import preview
 
 STEPS = [{"dedup": {"substrings": {}}}]
 
@@ -135,11 +135,11 @@ def corpus(seed=7, documents=60):
 @pytest.mark.parametrize("keep", ["first", "none"])
 def test_exactly_the_common_runs(keep, tmp_path, monkeypatch):
     """The whole pipeline, in small partitions and groups, against a table of all runs of 50 tokens."""
-    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((200, 1 << 31),))
-    monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 300)
-    monkeypatch.setattr("pipeline.groups.GROUP", 2)
+    monkeypatch.setattr("pipeline.matching.groups.CUT_ROWS", ((200, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.partitions.RUN_ROWS", 300)
+    monkeypatch.setattr("pipeline.matching.groups.GROUP", 2)
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
-    monkeypatch.setattr("pipeline.tables.ROWS", 4)
+    monkeypatch.setattr("pipeline.files.tables.ROWS", 4)
     records = corpus()
     out = cut(tmp_path, [{"dedup": {"substrings": {"keep": keep}}}], {f"in{i}": records[i::5] for i in range(5)})
     names = order(records, tmp_path)
@@ -160,9 +160,9 @@ def test_the_same_bytes(tmp_path, monkeypatch):
     assert (
         manifest(one)["cut"]["01.dedup.lines"]["lines"] > 0 < manifest(one)["cut"]["02.dedup.substrings"]["substrings"]
     )
-    monkeypatch.setattr("pipeline.groups.CUT_ROWS", ((100, 1 << 31),))
-    monkeypatch.setattr("pipeline.partitions.RUN_ROWS", 77)
-    monkeypatch.setattr("pipeline.groups.GROUP", 1)
+    monkeypatch.setattr("pipeline.matching.groups.CUT_ROWS", ((100, 1 << 31),))
+    monkeypatch.setattr("pipeline.matching.partitions.RUN_ROWS", 77)
+    monkeypatch.setattr("pipeline.matching.groups.GROUP", 1)
     two = cut(tmp_path, steps, split=split, out="two", batch=7)
     assert sums(one) == sums(two)
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
@@ -180,7 +180,7 @@ def test_other_files_the_same_texts(tmp_path):
 
 KILLER = """
 import os, signal, sys
-import pipeline.commit as commit
+import pipeline.files.commit as commit
 stage, nth, seen = sys.argv[1], int(sys.argv[2]), 0
 put = commit.storage.put_if_absent
 

@@ -23,10 +23,10 @@ from filters.registry import get_signal
 from filters.rules import measure
 from filters.tokenizer_files import KNOWN, PATTERNS, Tokens, describe, open_tokenizer, opened
 from kernels.packing import best_fit
+from pipeline.commands.train_tokenizer import train_tokenizer
 from pipeline.errors import InputError, RecipeError
 from pipeline.job import prepare
 from pipeline.tokenized.sequences import arrange, marked
-from pipeline.train_tokenizer import train_tokenizer
 
 DEMO_TOKENIZER = str(CHECKOUT / "configs" / "tokenizers" / "demo.json")
 ODD = [
@@ -360,7 +360,7 @@ def write_texts(file: Path, n: int) -> None:
 
 def test_training_bpe_is_the_same_in_another_process(tmp_path):
     write_texts(tmp_path / "a.jsonl", 60)
-    code = "import sys; from pipeline.train_tokenizer import train_tokenizer as t; t(sys.argv[1:2], sys.argv[2], vocab=320)"
+    code = "import sys; from pipeline.commands.train_tokenizer import train_tokenizer as t; t(sys.argv[1:2], sys.argv[2], vocab=320)"
     for out in ("1.json", "2.json"):
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONHASHSEED": out[0]}
         command = [sys.executable, "-c", code, str(tmp_path / "a.jsonl"), str(tmp_path / out)]

@@ -12,11 +12,11 @@ import pytest
 from corpus import CHECKOUT, DEMO, gristmill, sums
 from token_readers import PLAIN
 
-from pipeline.check import check
-from pipeline.deal import read_part
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
-from pipeline.explain import explain
 from pipeline.job import prepare
+from pipeline.output.deal import read_part
 from pipeline.progress import Silent
 from pipeline.run import run
 

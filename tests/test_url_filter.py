@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
 from dedup.urls import canonical_url, canonical_urls
-from pipeline import url_lists
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
+from pipeline.commands.outlook import outlook, outlook_text
 from pipeline.errors import InputError
-from pipeline.explain import explain
-from pipeline.outlook import outlook, outlook_text
 from pipeline.progress import funnel
-from pipeline.url_filter import UrlFilter, resolved, url_filter
+from pipeline.refining import url_lists
+from pipeline.refining.urls import UrlFilter, resolved, url_filter
 
 PIECES = [
     "http://", "HTTPS://", "https:/", "www.", "WWW.", "a", "B.c", "example.com", ".", "..", "/", "//", "/./",

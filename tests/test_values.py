@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
-from pipeline.check import check
+from pipeline.commands.check import check
+from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
-from pipeline.explain import explain
 from pipeline.job import resolve
 from pipeline.progress import Silent, funnel
-from pipeline.recipe import read
+from pipeline.recipes.recipe import read
+from pipeline.refining.values import COERCIONS, utc
 from pipeline.run import run
-from pipeline.values import COERCIONS, utc
 
 
 def mill(folder, values, records=None, *, batch=1000, out="out", steps=(), paths="*.jsonl", fields=""):

@@ -15,9 +15,9 @@ from filters import Texts
 from filters.counts import in_lines, in_words
 from filters.rules import Rule, keep_rules, load_rule_set
 from filters.texts import Views
-from pipeline.build import _only_where, build
-from pipeline.refine import KEPT_STEP, Named, apply
-from pipeline.steps import RULE_SETS, RowStep
+from pipeline.recipes.build import _only_where, build
+from pipeline.recipes.steps import RULE_SETS, RowStep
+from pipeline.refining.refine import KEPT_STEP, Named, apply
 
 filters.load_builtin()
 RULES = {

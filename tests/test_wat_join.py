@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from reading import account, load, quarantined, rows
 from wats import NAME, about, conversion, crawl, packed, page_id, response, warcinfo, wat
 
-from pipeline import inputs, parts, wat_files
+from pipeline.commands.retry import retry
+from pipeline.crawls import files as wat_files
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import InputError, RecipeError
+from pipeline.files import inputs, parts
 from pipeline.job import prepare
 from pipeline.plan import stage_tasks
 from pipeline.progress import Silent
 from pipeline.readers import wat_join
 from pipeline.readers.wat_fields import FIELDS, Join
-from pipeline.recipe import Run
-from pipeline.recipe import read as read_recipe
-from pipeline.retry import retry
+from pipeline.recipes.recipe import Run
+from pipeline.recipes.recipe import read as read_recipe
 from pipeline.run import run
 
 REAL = Path(__file__).parent / "data" / "wat"

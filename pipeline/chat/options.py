@@ -7,10 +7,10 @@ from dedup.turns import PARTS
 from filters.chat.length import NEEDS_CHAT
 from pipeline.chat.writing import FORMS
 from pipeline.errors import RecipeError
-from pipeline.recipe import Recipe
-from pipeline.source import Path as KeyPath
-from pipeline.source import Source
-from pipeline.steps import Steps, measures
+from pipeline.recipes.recipe import Recipe
+from pipeline.recipes.source import Path as KeyPath
+from pipeline.recipes.source import Source
+from pipeline.recipes.steps import Steps, measures
 from pipeline.tokenized import FORMATS
 
 

@@ -14,9 +14,9 @@ from filters.chat.length import NEEDS_CHAT
 from filters.chat.template import load_template
 from filters.chat.tokens import check_tokenizer
 from pipeline.errors import RecipeError
-from pipeline.recipe import Recipe
-from pipeline.source import Path as KeyPath
-from pipeline.source import Source
+from pipeline.recipes.recipe import Recipe
+from pipeline.recipes.source import Path as KeyPath
+from pipeline.recipes.source import Source
 from pipeline.tokenized import FORMATS
 
 

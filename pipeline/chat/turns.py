@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from filters.rows import put_rows
 from filters.step import Step, all_kept, reasons, set_column
 from pipeline.chat.canonical import ROLES, Conversation, dumps, loads, named, plain_text, turns
-from pipeline.decontaminated import COLUMN
+from pipeline.cutting.decontaminated import COLUMN
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from pipeline.recipe import Run
+from pipeline.recipes.recipe import Run
 
 
 class Engine(Protocol):

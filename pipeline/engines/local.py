@@ -12,9 +12,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import storage
 from pipeline.engines.worker import died, tries
-from pipeline.recipe import Run
+from pipeline.files import storage
+from pipeline.recipes.recipe import Run
 from pipeline.tasks import run_task
 
 

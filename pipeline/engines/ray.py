@@ -28,7 +28,7 @@ import ray  # noqa: E402
 
 from pipeline.engines import largest_first  # noqa: E402
 from pipeline.errors import RunError  # noqa: E402
-from pipeline.recipe import Run  # noqa: E402
+from pipeline.recipes.recipe import Run  # noqa: E402
 
 OBJECT_STORE = 256 << 20
 """Bytes of shared memory for a Ray on this machine: only specs and result rows pass through it."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.engines import Engine, largest_first
-from pipeline.recipe import Run
+from pipeline.recipes.recipe import Run
 
 
 class StartingEngine:

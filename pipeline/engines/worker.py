@@ -2,7 +2,7 @@
 
 A worker that dies takes its task with it, and whoever schedules gives the task to another one, without end. So each
 try at a task leaves a mark in ``.work/attempts/``. After a death the documents go through their steps in a process of
-their own (`pipeline.isolation`), so that the one to blame costs only itself; if workers die all the same, more often than
+their own (`pipeline.refining.isolation`), so that the one to blame costs only itself; if workers die all the same, more often than
 the recipe allows, the task is not tried again but reported.
 """
 
@@ -12,7 +12,7 @@ import contextlib
 import functools
 from typing import Any
 
-from pipeline import storage
+from pipeline.files import storage
 
 
 def tried(spec: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def ready() -> None:
     """Once a process: one thread a task (the engine owns parallelism), and the kernels compiled."""
     import pyarrow as pa
 
-    from pipeline.warmup import ensure_warm
+    from pipeline.commands.warmup import ensure_warm
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)

@@ -20,9 +20,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filters.registry import nearest
-from pipeline import storage
 from pipeline.chat.reader import LayoutReader
 from pipeline.errors import InputError
+from pipeline.files import storage
 from pipeline.readers import members, ranges
 from pipeline.readers.decoders import compression
 from pipeline.readers.rows import Batch, Columns, Options, Rows
@@ -106,7 +106,7 @@ def read(
 ) -> Iterator[Batch]:
     """The documents of one file, or of one `part` of it, in batches bounded by rows and by bytes of content.
 
-    A part is the records that begin in this range of the file's bytes (see `pipeline.parts`). `wat`: the WAT file that adds
+    A part is the records that begin in this range of the file's bytes (see `pipeline.files.parts`). `wat`: the WAT file that adds
     to the documents of a WARC or WET file, see `wat_join`.
     Raises `InputError` if the file is not there or cannot be a source of documents at all, `StorageError` if
     storage fails. Bad records and cut files raise nothing: see `Batch.quarantined`.

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from filters.registry import nearest
-from pipeline import storage
 from pipeline.errors import InputError, StorageError
+from pipeline.files import storage
 from pipeline.readers.rows import Batch, Rows
 
 FETCHED = 256  # rows asked of the database at once

@@ -23,8 +23,8 @@ import orjson
 import pyarrow as pa
 
 from filters.step import set_column
-from pipeline import storage
 from pipeline.errors import InputError
+from pipeline.files import storage
 from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, dump
 from pipeline.readers.streams import pieces

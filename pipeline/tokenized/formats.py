@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commit import Attempt, Output
 from pipeline.errors import RunError
-from pipeline.tables import ZSTD_LEVEL
+from pipeline.files.commit import Attempt, Output
+from pipeline.files.tables import ZSTD_LEVEL
 from pipeline.tokenized.sequences import Sequences
 from pipeline.tokenized.trained import labels
 

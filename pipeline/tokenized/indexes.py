@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
 from pipeline.chat.canonical import loads, plain_text
+from pipeline.files import storage
 from pipeline.tokenized import DOCUMENTS
 from pipeline.tokenized.formats import SUFFIX, litdata_type, mds_columns, read_stream
 from pipeline.tokenized.publish import tokenizer_of

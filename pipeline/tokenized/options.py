@@ -12,9 +12,9 @@ import filters.tokens
 from filters.registry import nearest
 from filters.tokenizer_files import Tokenizer, describe, open_tokenizer
 from pipeline.errors import RecipeError
-from pipeline.recipe import Recipe
-from pipeline.source import Path as KeyPath
-from pipeline.source import Source
+from pipeline.recipes.recipe import Recipe
+from pipeline.recipes.source import Path as KeyPath
+from pipeline.recipes.source import Source
 from pipeline.tokenized import FORMATS
 
 

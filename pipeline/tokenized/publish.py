@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filters.tokenizer_files import Tokenizer, Tokens, opened
-from pipeline.commit import Attempt
 from pipeline.errors import RunError
-from pipeline.tables import ZSTD_LEVEL
+from pipeline.files.commit import Attempt
+from pipeline.files.tables import ZSTD_LEVEL
 from pipeline.tokenized import DOCUMENTS, FORMATS
 from pipeline.tokenized.formats import WRITERS
 from pipeline.tokenized.sequences import Sequences

@@ -19,8 +19,8 @@ import pyarrow as pa
 from filters.chat.tokens import Chat, chat_of
 from filters.tokenizer_files import Tokens
 from pipeline.chat.canonical import loads
-from pipeline.commit import Attempt
 from pipeline.errors import RunError
+from pipeline.files.commit import Attempt
 from pipeline.tokenized.sequences import Sequences, arrange, marked
 
 MASK = "mask"

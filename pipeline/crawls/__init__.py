@@ -1,0 +1,1 @@
+"""Common Crawl: its files by the crawl's name, and what its WAT files say of pages."""

@@ -1,0 +1,86 @@
+"""Which WAT file belongs to which WARC or WET file.
+
+    input: {paths: "crawl/wet/*.warc.wet.gz", wat: true}
+    crawl/wet/CC-MAIN-1.warc.wet.gz  ->  crawl/wat/CC-MAIN-1.warc.wat.gz, else crawl/wet/CC-MAIN-1.warc.wat.gz
+
+By name: a crawl has the same name in the folders warc, wet and wat of a segment. `wat: PATHS` names the WAT files instead;
+the pairs are those of equal names up to `.warc`, or the only two that there are. Each file has a partner, or the recipe is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeline.crawls import paths as crawl_paths
+from pipeline.errors import InputError
+from pipeline.files import storage
+from pipeline.files.storage import FileInfo
+from pipeline.readers import COMPRESSED, format_of
+from pipeline.recipes.recipe import Input
+
+JOINED = frozenset({"warc", "wet"})
+FOLDER = re.compile(r"(.*/|^)(?:warc|wet)(?=/)", re.DOTALL)  # the last folder of such a name
+
+
+def partners(files: list[FileInfo], entry: Input) -> dict[str, FileInfo]:
+    """The WAT file of each WARC and WET file, by its path. Errors: InputError, one letter for all files without one."""
+    asked = [
+        file for file in files if (entry.format or format_of(file.path)) in JOINED and format_of(file.path) != "wat"
+    ]
+    if entry.wat and entry.wat.paths:
+        found = _of_paths(asked, entry.wat.paths, entry.base_url)
+    else:
+        with ThreadPoolExecutor(crawl_paths.ASKED_AT_ONCE) as pool:
+            found = list(pool.map(_beside, (file.path for file in asked)))
+    alone = [file.path for file, partner in zip(asked, found, strict=True) if partner is None]
+    if alone:
+        looked = "" if entry.wat and entry.wat.paths else f" (looked for {' and '.join(_candidates(alone[0]))})"
+        raise InputError(
+            f"wat: {len(alone)} of {len(asked)} files have no WAT file, {alone[0]} for one{looked}. Fetch it, "
+            "name the WAT files (wat: PATHS; the same names up to .warc), or leave those files out."
+        )
+    return {file.path: partner for file, partner in zip(asked, found, strict=True) if partner}
+
+
+def _of_paths(asked: list[FileInfo], paths: list[str], base_url: str | None) -> list[FileInfo | None]:
+    crawls = [path for path in paths if crawl_paths.is_crawl(path)]
+    others = [path for path in paths if path not in crawls]
+    given = [file for path in crawls for file in crawl_paths.expand(path, base_url)]
+    given += storage.expand(others, lambda name: format_of(name) == "wat") if others else []
+    if len(asked) == len(given) == 1:
+        return [given[0]]
+    named: dict[str, FileInfo] = {}
+    for file in given:
+        if (other := named.setdefault(stem(file.path), file)) is not file:
+            raise InputError(
+                f"wat: {other.path} and {file.path} have the same name; which belongs to which file cannot be told."
+            )
+    return [named.get(stem(file.path)) for file in asked]
+
+
+def _beside(path: str) -> FileInfo | None:
+    for candidate in _candidates(path):
+        try:
+            return storage.stat(candidate)
+        except InputError:
+            continue
+    return None
+
+
+def _candidates(path: str) -> Iterator[str]:
+    folder, slash, name = path.rpartition("/")
+    ending = next((ending for ending in COMPRESSED if name.lower().endswith(ending)), "")
+    wanted = f"{stem(path)}.warc.wat{ending}"
+    moved = FOLDER.sub(r"\1wat", folder + slash, count=1)
+    yield from dict.fromkeys((moved + wanted, folder + slash + wanted))
+
+
+def stem(path: str) -> str:
+    """The name that the files of one crawl share: "wet/CC-MAIN-1.warc.wet.gz" -> "CC-MAIN-1"."""
+    name = path.rsplit("/", 1)[-1]
+    for ending in (*COMPRESSED, ".wet", ".wat", ".warc"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    return name

@@ -1,0 +1,108 @@
+"""What one stage hands to the next: the list of its manifests, and its files by name.
+
+When all tasks of a stage are done the driver writes ``.work/stages/<stage>.json`` (their manifests in task
+order). Tasks of later stages read inputs through that list only.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from pipeline.files import storage
+
+DOC_BITS = 32
+"""A document's number inside a run: refine task << 32 | row in that task's docs file."""
+
+LET_GO_BYTES = 64 << 20
+AROUND_BYTES = 64 << 10
+"""What Linux maps around a page that is asked for, of what is in its cache."""
+
+
+def stage_path(root: str, stage: str) -> str:
+    return storage.join(root, ".work", "stages", f"{stage}.json")
+
+
+@functools.lru_cache(maxsize=16)
+def _stage(root: str, stage: str, version: str) -> list[dict[str, Any]]:
+    return json.loads(storage.read_bytes(stage_path(root, stage)))
+
+
+def manifests(root: str, stage: str) -> list[dict[str, Any]]:
+    """Manifests of a finished stage, in task order."""
+    return _stage(root, stage, storage.stat(stage_path(root, stage)).version)
+
+
+def output_path(root: str, manifest: dict[str, Any], name: str) -> str | None:
+    """Full path of a task's output by its name, None where it has none."""
+    for output in manifest["outputs"]:
+        if output["name"] == name:
+            return storage.join(manifest.get("root", root), output["path"])
+    return None
+
+
+def output_rows(manifest: dict[str, Any], name: str) -> int:
+    return sum(output["rows"] for output in manifest["outputs"] if output["name"] == name)
+
+
+class Files:
+    """Opens files of earlier stages, memory-mapped, each once; for the length of one task."""
+
+    def __init__(self, root: str, stack: ExitStack) -> None:
+        self._root = root
+        self._stack = stack
+        self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
+        self._maps: list[mmap.mmap] = []
+        self._looked_at = 0
+
+    def local(self, manifest: dict[str, Any], name: str) -> str:
+        """A local path of the output (downloaded where the work folder is remote)."""
+        path = output_path(self._root, manifest, name)
+        if path is None:
+            raise KeyError(f"task {manifest['task']} of stage {manifest['stage']} has no output '{name}'")
+        return self._stack.enter_context(storage.local_copy(path))
+
+    def arrow(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
+        """An Arrow IPC file as a reader of record batches."""
+        key = f"{manifest['stage']}/{manifest['task']}/{name}"
+        if key not in self._arrow:
+            source = self._stack.enter_context(pa.memory_map(self.local(manifest, name)))
+            self._arrow[key] = pa.ipc.open_file(source)
+        return self._arrow[key]
+
+    def table(self, manifest: dict[str, Any], name: str) -> pa.Table:
+        return self.arrow(manifest, name).read_all()
+
+    def uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
+        """A file of raw little-endian uint64, memory-mapped."""
+        path = self.local(manifest, name)
+        if os.path.getsize(path) == 0:
+            return np.empty(0, dtype=np.uint64)
+        with open(path, "rb") as file:
+            self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(self._maps[-1], dtype="<u8")
+
+    def looked_at(self, size: int, places: int = 1) -> None:
+        """`size` bytes of mapped uint64 have been read at so many places. Every now and then pages read so far are let go of:
+        they stay in the system's cache, but count as this process's memory no more, wherever that is watched."""
+        self._looked_at += size + places * AROUND_BYTES
+        if self._looked_at > LET_GO_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._looked_at = 0
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@contextmanager
+def opened(root: str) -> Iterator[Files]:
+    """`Files` that are closed at the end of the block."""
+    with ExitStack() as stack:
+        yield Files(root, stack)

@@ -1,0 +1,1 @@
+"""Stages mix and conflicts: labels, and how often each document is written."""

@@ -1,0 +1,1 @@
+"""Stages deal and publish, and what a finished corpus says of itself."""

@@ -1,0 +1,1 @@
+"""Stages fit and refine: a shard in; documents, rejects and quarantine out."""

@@ -1,0 +1,1 @@
+"""Stages sides and assign: which side of the split each document stands on."""
