@@ -180,8 +180,11 @@ def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypat
         rows = [{"id": f"{shard}.{row}", "text": text} for row, text in enumerate([*near, *near[:20]])]
         (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = {}
-    for name, pairs in (("mapped", 1), ("gathered", 1 << 40), ("both", 16)):
+    cases = [("mapped", 1, 1 << 30), ("gathered", 1 << 40, 1 << 30), ("both", 16, 1 << 30), ("pieces", 16, 0)]
+    for name, pairs, size in cases:
         monkeypatch.setattr("pipeline.matching.sets.MAPPED_PAIRS", pairs)
+        monkeypatch.setattr("pipeline.matching.sets.MAPPED_BYTES", size)
+        monkeypatch.setattr("pipeline.matching.sets.MAPPED_PLACES", 5)
         out = tmp_path / name
         more = {"path": tmp_path / "in", "threshold": 0.7, "more": "", "split": "{train: 0.5, test: 0.5}"}
         recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")
@@ -189,5 +192,5 @@ def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypat
         run(resolve_job(recipe, source), settings, LocalEngine(), Silent())
         edges = sorted((out / ".work" / "match").glob("*.edges.arrow"))
         found[name] = [path.read_bytes() for path in edges], sums(out)
-    assert found["mapped"] == found["gathered"] == found["both"]
+    assert found["mapped"] == found["gathered"] == found["both"] == found["pieces"]
     assert sum(len(pa.ipc.open_file(path).read_all()) for path in edges) > 100

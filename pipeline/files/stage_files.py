@@ -23,10 +23,6 @@ from pipeline.files import storage
 DOC_BITS = 32
 """A document's number inside a run: refine task << 32 | row in that task's docs file."""
 
-LET_GO_BYTES = 64 << 20
-AROUND_BYTES = 64 << 10
-"""What Linux maps around a page that is asked for, of what is in its cache."""
-
 
 def stage_path(root: str, stage: str) -> str:
     return storage.join(root, ".work", "stages", f"{stage}.json")
@@ -61,8 +57,7 @@ class Files:
         self._root = root
         self._stack = stack
         self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
-        self._maps: list[mmap.mmap] = []
-        self._looked_at = 0
+        self._maps: dict[str, mmap.mmap] = {}
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
         """A local path of the output (downloaded where the work folder is remote)."""
@@ -73,7 +68,7 @@ class Files:
 
     def arrow(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
         """An Arrow IPC file as a reader of record batches."""
-        key = f"{manifest['stage']}/{manifest['task']}/{name}"
+        key = _key(manifest, name)
         if key not in self._arrow:
             source = self._stack.enter_context(pa.memory_map(self.local(manifest, name)))
             self._arrow[key] = pa.ipc.open_file(source)
@@ -88,17 +83,20 @@ class Files:
         if os.path.getsize(path) == 0:
             return np.empty(0, dtype=np.uint64)
         with open(path, "rb") as file:
-            self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return np.frombuffer(self._maps[-1], dtype="<u8")
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._maps[_key(manifest, name)] = mapped
+        return np.frombuffer(mapped, dtype="<u8")
 
-    def looked_at(self, size: int, places: int = 1) -> None:
-        """`size` bytes of mapped uint64 have been read at so many places. Every now and then pages read so far are let go of:
-        they stay in the system's cache, but count as this process's memory no more, wherever that is watched."""
-        self._looked_at += size + places * AROUND_BYTES
-        if self._looked_at > LET_GO_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._looked_at = 0
-            for mapped in self._maps:
-                mapped.madvise(mmap.MADV_DONTNEED)
+    def let_go(self, manifest: dict[str, Any], name: str) -> None:
+        """What has been read of a mapped file of uint64 stays in the system's cache, but counts as this process's memory no
+        more. Linux maps up to a megabyte around each place that is read."""
+        mapped = self._maps.get(_key(manifest, name))
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _key(manifest: dict[str, Any], name: str) -> str:
+    return f"{manifest['stage']}/{manifest['task']}/{name}"
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 distinct = (docs[left] != others) & (np.minimum(docs[left], others) < older)
                 pairs.append(np.stack([docs[left][distinct], others[distinct]], axis=1))
                 similarities.append(similarity[distinct])
-                files.looked_at(shingles.nbytes)
+                sets.let_go(owner)
         found, values_out = unique_pairs(np.concatenate(pairs), np.concatenate(similarities))
         prefix = f".work/probe-{task['round']}/{task['index']:06d}"
         write_table(attempt, "edges", f"{prefix}.edges.arrow", EDGES, [found[:, 0], found[:, 1], values_out])

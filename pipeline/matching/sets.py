@@ -20,6 +20,10 @@ from pipeline.matching.policy import order_words, policy_columns, word_count
 BLOCK_SHINGLES = 8 << 20
 """Shingles held in memory at once while pairs are verified (64 MB), but for a single pair."""
 
+MAPPED_BYTES = 192 << 20
+MAPPED_PLACES = 64
+"""Of larger files so many documents are looked at before their pages are let go of (`Files.let_go`)."""
+
 MAPPED_PAIRS = 16
 """Pairs of two tasks from which on they are compared where their files are mapped: a call for them costs as much as
 copying so many sets."""
@@ -69,10 +73,23 @@ class Documents:
         ends = np.concatenate([[0], np.cumsum(self.sizes(docs))]).astype(np.int64)
         gathered = np.empty(ends[-1], dtype=np.uint64)
         for index, part in _runs(docs):
-            rows = rows_of(docs[part])
-            copy_rows(self.shingles(index), self.offsets(index), rows, gathered, frozen(ends[part], np.int64))
-            self._files.looked_at(8 * int(ends[part.stop] - ends[part.start]), len(rows))
+            rows, places = rows_of(docs[part]), frozen(ends[part], np.int64)
+            for piece in self._pieces(len(rows), index):
+                copy_rows(self.shingles(index), self.offsets(index), rows[piece], gathered, places[piece])
+                self.let_go(index)
         return ends, gathered
+
+    def let_go(self, *tasks: int) -> None:
+        """The shingles of these tasks are looked at no more for a while."""
+        for task in tasks:
+            self._files.let_go(self._manifests[task], "shingles")
+
+    def _pieces(self, count: int, *tasks: int) -> Iterator[slice]:
+        """So many places of the shingles of these tasks in pieces, after each of which they should be let go of: one, unless all of
+        them would be too much memory."""
+        size = sum(self.shingles(task).nbytes for task in set(tasks))
+        step = count if size <= MAPPED_BYTES else MAPPED_PLACES
+        return (slice(start, start + step) for start in range(0, count, step))
 
     def words(self, docs: np.ndarray) -> np.ndarray:
         """Order words of `docs` (ascending) under the keep policy (see `pipeline.matching.policy`): uint64, a row each."""
@@ -96,11 +113,10 @@ class Documents:
                 continue
             ours, theirs = ((self.offsets(task), self.shingles(task)) for task in tasks)
             first, second = rows_of(left[pairs]), rows_of(right[pairs])
-            weight = np.cumsum(np.diff(ours[0])[first] + np.diff(theirs[0])[second])
-            for block in _blocks(weight):
+            for block in self._pieces(len(pairs), *tasks):
                 measured = similarities_of(ours, theirs, first[block], second[block], threshold, self._measure)
                 result[pairs[block]] = measured
-                self._files.looked_at(8 * int(weight[block][-1] - weight[block][0]), 2 * len(first[block]))
+                self.let_go(*tasks)
         if apart:
             pairs = np.concatenate(apart)
             result[pairs] = self._gathered_similarities(left[pairs], right[pairs], threshold)
