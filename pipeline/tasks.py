@@ -8,12 +8,16 @@ It never raises for what can happen to a task: the engine moves result rows, the
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import json
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
+
+import pyarrow as pa
 
 from pipeline.cutting.cut import cut
 from pipeline.errors import GristmillError
@@ -90,3 +94,13 @@ def run_task(spec: dict[str, Any]) -> dict[str, Any]:
             "trace": trace,
             "seconds": time.perf_counter() - started,
         }
+    finally:
+        _give_back()
+
+
+def _give_back() -> None:
+    """Memory that the task has freed goes back to the system; else a worker keeps the most of all stages together: 541 MB in
+    deal where the stage itself takes 432. Elsewhere than with glibc the allocator does as it likes."""
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
