@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import settings
 from s3_server import s3_bucket, s3_server  # noqa: F401 (fixtures)
 
 # a first call compiles, loads or reads tables; on a busy machine that is no failure
-settings.register_profile("gristmill", deadline=None)
-settings.load_profile("gristmill")
+settings.register_profile("gristmill", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)  # other examples each time: HYPOTHESIS_PROFILE=search
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gristmill"))
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

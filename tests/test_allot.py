@@ -52,7 +52,7 @@ def test_totals_of_many_buckets_take_no_time_by_their_square(monkeypatch):
     assert found["b001"]["documents"] == 1200 and found["b001"]["amount"] == 2 * sum(range(600, 1200))
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 500)), max_size=60), st.integers(0, 30_000))
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 2), st.integers(0, 500)), max_size=60), st.integers(0, 30_000))
 def test_cut_is_within_half_a_document(documents, target):
     """Against a plain sum over the documents in the order of their draws."""
     draws = np.array([draw for draw, _ in documents], np.uint64)

@@ -93,8 +93,8 @@ def place_cut(target: int, by_bin: np.ndarray) -> dict[str, int]:
 
 
 def threshold(cut: dict[str, int], draws: np.ndarray, amounts: np.ndarray) -> int:
-    """Documents with a draw below it are written once more: the end nearest to the amount wanted. `draws` (uint64) and
-    `amounts` (int64) of the documents in the cut's range."""
+    """Documents with a draw below it are written once more: the end nearest to the amount wanted. `draws` (uint64, below
+    2**64 - 1) and `amounts` (int64) of the documents in the cut's range."""
     if cut["bin"] < 0:
         return 0
     order = np.argsort(draws, kind="stable")

@@ -142,10 +142,11 @@ def _ranges(spec: dict[str, Any], values: np.ndarray) -> tuple[list[str], np.nda
 
 
 def draws(spec: dict[str, Any], features: pa.Table) -> np.ndarray:
-    """uint64 of each document: neither that of its side nor that of its place."""
+    """uint64 of each document, below 2**64 - 1: neither that of its side nor that of its place."""
     key0, key1, text0 = (features[name].to_numpy() for name in ("key0", "key1", "text0"))
     first = mixed(key1 ^ (key0 << np.uint64(1)), 0x6D697800 + spec["seed"])
-    return mixed(first ^ text0, 0x6D697801 if spec["step"] == STEP else 0x617567)
+    found = mixed(first ^ text0, 0x6D697801 if spec["step"] == STEP else 0x617567)
+    return np.minimum(found, np.uint64(2**64 - 2))  # so that an end can lie above each
 
 
 def amounts(spec: dict[str, Any], features: pa.Table) -> np.ndarray:
