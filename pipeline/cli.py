@@ -47,6 +47,10 @@ InputOption = Annotated[
     typer.Option("--input", metavar="PATH", help="Input files, folders or globs instead of the recipe's. Repeatable."),
 ]
 OutputOption = Annotated[str, typer.Option("--output", metavar="PATH", help="Output folder instead of the recipe's.")]
+AcceptLossOption = Annotated[
+    bool, typer.Option("--accept-loss", help="Go on although a source loses most of its documents to dedup.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts instead of text.")]
 
 
@@ -65,10 +69,8 @@ def run(
         bool,
         typer.Option("--fresh", help="Start over: remove what an earlier run of gristmill left in the output folder."),
     ] = False,
-    accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on although a source loses most of its documents to dedup.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    accept_loss: AcceptLossOption = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Make the corpus, or go on making it: the same command again resumes where it stopped."""
@@ -213,10 +215,8 @@ def retry(
     address: Annotated[str, typer.Option(help="A running Ray cluster, as for run.")] = "",
     workers: Annotated[int, typer.Option(help="Tasks at once, as for run.", min=0)] = 0,
     set_: SetOption = [],  # noqa: B006 (typer reads the default)
-    accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on although a source loses most of its documents to dedup.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    accept_loss: AcceptLossOption = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Read quarantined input again after it was mended, and complete the corpus: the bytes of a fresh run."""

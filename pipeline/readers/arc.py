@@ -24,7 +24,7 @@ from pipeline.readers import warc
 from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, metadata
 from pipeline.readers.streams import pieces
-from pipeline.readers.warc import RECORD_LIMIT, Found, Framer
+from pipeline.readers.warc import RECORD_LIMIT, Found, Framer, set_aside
 
 # address, IP, date, type, (result code, checksum, location, offset, file name,) length; addresses may hold blanks
 HEADER = re.compile(
@@ -77,8 +77,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
             raise InputError(f"{rows.path}: this is a WARC file. Set input: {{format: warc}}.")
         first = False
         if found.error:
-            letter = f"{found.error}. Fetch the file again if the record matters."
-            rows.quarantine(letter, found.data, found.offset, tail=found.tail)
+            set_aside(found, rows)
         else:
             _record(found, rows)
         yield from rows.ready()

@@ -191,6 +191,12 @@ def begins(head: bytes) -> bool:
     return head.startswith(b"WARC/")
 
 
+def set_aside(found: Found, rows: Rows) -> None:
+    """Quarantines a place where no record could be found."""
+    letter = f"{found.error}. Fetch the file again if the record matters."
+    rows.quarantine(letter, found.data, found.offset, tail=found.tail)
+
+
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages and texts."""
     rows.with_status = True
@@ -203,8 +209,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
             )
         found_any = True
         if found.error:
-            letter = f"{found.error}. Fetch the file again if the record matters."
-            rows.quarantine(letter, found.data, found.offset, tail=found.tail)
+            set_aside(found, rows)
         else:
             if number < 2 and is_wat(found.data):  # behind a `warcinfo`, if there is one
                 raise InputError(f"{rows.path}: {IS_WAT}")

@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 from pipeline.readers.decoders import named_compression
 from pipeline.readers.rows import Batch, Rows, describe, metadata
 from pipeline.readers.streams import pieces
-from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins
+from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins, set_aside
 from pipeline.readers.warc_plain import headers
 from pipeline.readers.wat_fields import at, fields, text
 
@@ -44,8 +44,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     rows.with_status = True
     for found in Framer().records(pieces(stream, begins, named_compression(rows.path))):
         if found.error:
-            letter = f"{found.error}. Fetch the file again if the record matters."
-            rows.quarantine(letter, found.data, found.offset, tail=found.tail)
+            set_aside(found, rows)
         else:
             _record(found, rows)
         yield from rows.ready()

@@ -163,24 +163,31 @@ def fit(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def _fit_shard(job: Job, shard: dict[str, Any], steps: list[Any], failed: dict[str, dict[str, int]]) -> None:
+    from pipeline.refining.refine import apply
+
+    for table in _readable(job, shard):
+        with watched(job):
+            for name, outcome in apply(steps, table):
+                if name in failed:  # a probe sends nobody away: it raised, as the rule will
+                    _add(failed[name], Counter(outcome[1].field("reason").to_pylist()))
+
+
+def _readable(job: Job, shard: dict[str, Any]) -> Iterator[pa.Table]:
+    """The sample of a shard, up to where reading breaks. What the steps then raise does not pass through here."""
     from pipeline.refining import values
-    from pipeline.refining.refine import apply, batches
+    from pipeline.refining.refine import batches
 
     shares = [share(job, step) for step in to_fit(job)]
     policy = job.refine["inputs"][shard["input"]]["values"]
     try:
         for table, _, _ in batches(job, shard):
-            table, _ = values.apply(policy, _sample(table, shares))
-            with watched(job):
-                for name, outcome in apply(steps, table):
-                    if name in failed:  # a probe sends nobody away: it raised, as the rule will
-                        _add(failed[name], Counter(outcome[1].field("reason").to_pylist()))
+            yield values.apply(policy, _sample(table, shares))[0]
     except InputError:
         return  # it cannot be read: refine meets the same, and quarantines the shard with the letter
     except (GristmillError, OSError, MemoryError, AssertionError):
         raise
     except Exception:
-        return  # a reader broke in a way that nobody foresaw: refine meets the same bytes, and quarantines the shard
+        return  # the reader broke in a way that nobody foresaw: refine meets the same bytes, and quarantines the shard
 
 
 PLACE = "_place"
