@@ -18,6 +18,7 @@ SEPARATOR, RUN, SINGLE, MARK = range(4)
 _PLANES, _MARK_PLANES = 0x40000, 0x20000  # nothing above but variation selectors, which are added by hand
 _COUNT = 0x110000
 _CASED_PLANES = ((0, 0x20000), (0xE0000, 0xE1000))  # cased and case-ignorable characters are in these
+_SPACES_END = 0x3001  # the last character that is white space is U+3000
 _SPECIAL = (0x130, 0x3A3)  # dotted capital I: two characters in lower case; capital sigma: hangs on its neighbours
 
 
@@ -29,9 +30,9 @@ def character_classes() -> np.ndarray:
     letters[ord("_")] = True
     classes = np.zeros(_COUNT, np.uint8)
     classes[:_PLANES][letters] = RUN
-    for code in np.flatnonzero(~letters[:_MARK_PLANES]).tolist():
-        if unicodedata.category(characters[code])[0] == "M":
-            classes[code] = MARK
+    others = np.flatnonzero(~letters[:_MARK_PLANES])
+    kinds = "".join(map(unicodedata.category, map(characters.__getitem__, others.tolist())))  # two letters each
+    classes[others[np.frombuffer(kinds.encode(), np.uint8)[::2] == ord("M")]] = MARK
     classes[0xE0100:0xE01F0] = MARK
     for low, high in _SINGLE_RANGES:
         part = classes[low : high + 1]
@@ -52,7 +53,7 @@ def character_table() -> np.ndarray:
     for part in _CASED_PLANES:
         cased, ignorable = _around_sigma(np.arange(*part, dtype=np.uint32))
         table[slice(*part)] |= cased << 23 | ignorable << 24
-    spaces = [code for code in range(0x10000) if chr(code).isspace()]
+    spaces = [code for code in range(_SPACES_END) if chr(code).isspace()]
     table[spaces] |= 1 << 25
     table[list(_SPECIAL)] |= 1 << 26
     table.flags.writeable = False

@@ -7,16 +7,17 @@ shingle sets are equal too and their Jaccard similarity is 1: an exact duplicate
 Not covered: Unicode normalisation, punctuation. Do that in a step before.
 
 The hash stays cryptographic: equal hashes are believed without another look at the texts, so nobody may be able to
-write a text that has the hash of another's."""
+write a text that has the hash of another's. It is SHA-256, which most CPUs have instructions for: 1.5 GB/s where BLAKE2b
+makes 0.86."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 
 from dedup.characters import character_table
 from dedup.columns import Column, row_blocks, text_buffers
-from kernels.normal import normal_forms
+from kernels.normal import ROOM, normal_forms
 
 _BLOCK_BYTES = 1 << 19  # of texts brought to their normal form together: what is written is still in the cache to hash
 
@@ -27,8 +28,9 @@ def normalise(text: str) -> str:
 
 
 def text_hashes(texts: Column) -> np.ndarray:
-    """blake2b-128 of each normalised text: uint64, shape (n, 2), first half first. Null counts as ""."""
-    return _hash_rows(_normal_forms(texts))
+    """The first 128 bits of sha256 of each normalised text: uint64, shape (n, 2), first half first. Null counts as ""."""
+    sha256 = hashlib.sha256
+    return _as_numbers(b"".join([sha256(form).digest() for form in _normal_forms(texts)]), 32)
 
 
 def record_keys(sources: Column, ids: Column) -> np.ndarray:
@@ -36,18 +38,18 @@ def record_keys(sources: Column, ids: Column) -> np.ndarray:
 
     It knows neither file nor row, so a record keeps it wherever it is read from. Null counts as "".
     """
+    blake2b = hashlib.blake2b
     pairs = zip(sources.to_pylist(), ids.to_pylist(), strict=True)
-    return _hash_rows(
-        f"{source or ''}\0{identity or ''}".encode("utf-8", "surrogatepass") for source, identity in pairs
-    )
+    names = (f"{source or ''}\0{identity or ''}".encode("utf-8", "surrogatepass") for source, identity in pairs)
+    return _as_numbers(b"".join([blake2b(name, digest_size=16).digest() for name in names]), 16)
 
 
-def _normal_forms(texts: Column) -> Iterable[memoryview]:
+def _normal_forms(texts: Column) -> Iterator[memoryview]:
     """Each text as `normalise` has it, in UTF-8; good until the next is taken."""
     table = character_table()
     for offsets, data in text_buffers(texts):
         for low, high in row_blocks(offsets, _BLOCK_BYTES):
-            out = np.empty((offsets[high] - offsets[low]) * 3 // 2 + 4, np.uint8)
+            out = np.empty((offsets[high] - offsets[low]) * 3 // 2 + ROOM, np.uint8)
             ends = np.empty(high - low, np.int64)
             normal_forms(offsets, data, low, high, table, out, ends)
             view, start = out.data, 0
@@ -56,8 +58,7 @@ def _normal_forms(texts: Column) -> Iterable[memoryview]:
                 start = end
 
 
-def _hash_rows(rows: Iterable[bytes | memoryview]) -> np.ndarray:
-    blake2b = hashlib.blake2b
-    digests = b"".join([blake2b(row, digest_size=16).digest() for row in rows])
+def _as_numbers(digests: bytes, size: int) -> np.ndarray:
+    """The first 16 bytes of each digest of `size`: uint64, shape (n, 2)."""
     # big-endian, so that the order of the numbers is the order of the digests written in hex
-    return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    return np.frombuffer(digests, dtype=">u8").reshape(-1, size // 8)[:, :2].astype(np.uint64)

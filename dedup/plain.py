@@ -3,6 +3,7 @@
 Nothing calls this but tests: it is what the kernels must agree with, to the last bit, and the place to read what they
 compute."""
 
+import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ import numpy as np
 import dedup.shingles as definition
 from dedup.characters import folding
 from dedup.columns import Column
-from dedup.exact import _hash_rows, normalise
+from dedup.exact import _as_numbers, normalise
 from dedup.hashing import GOLDEN, mix_in_place
 from dedup.minhash import Bands, _family
 from dedup.shingles import SHINGLE_TOKENS
@@ -123,7 +124,8 @@ def _sort_rows(offsets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
 
 def text_hashes(texts: Column) -> np.ndarray:
     """As `dedup.exact.text_hashes`."""
-    return _hash_rows(normalise(text or "").encode() for text in texts.to_pylist())
+    forms = (normalise(text or "").encode() for text in texts.to_pylist())
+    return _as_numbers(b"".join([hashlib.sha256(form).digest() for form in forms]), 32)
 
 
 # 8 hashes x 16,384 shingles of uint32 are 512 KB and stay in the second-level cache: 2.7 G multiply-adds/s;

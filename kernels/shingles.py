@@ -6,6 +6,8 @@ import numpy as np
 
 from kernels.compile import kernel, part
 from kernels.letters import CLASS_MASK, CLASS_SHIFT, CODE, DOT_ABOVE, DOTTED_I, SPECIAL, decode, small_sigma
+from kernels.memory import get, pointer
+from kernels.simd import beyond_ascii, low_zeros
 from kernels.sorting import COUNTS, sort_unique
 
 SEPARATOR, RUN, SINGLE, MARK = (np.uint64(number) for number in range(4))
@@ -22,8 +24,7 @@ _UNSTEP = np.uint64(pow(int(_STEP), -1, 1 << 64))
 # touches 300 bytes a place.
 PLACES = 32
 _LAST_PLACE = np.uint64(PLACES - 1)
-CHUNK = 32  # bytes read without a look at whether they are ASCII or the token is too long for the table
-_CHUNK = np.uint64(CHUNK)
+_64, _READ = np.int64(64), np.uint64(66)  # bytes looked at together, and what that touches
 
 
 @part
@@ -56,29 +57,46 @@ def ascii_draws(table):
 
 
 @part
-def ascii_tokens(data, at, end, place, total, table, drawn, letters, out, count):
+def ascii_tokens(texts, at, end, place, total, table, drawn, letters, out, count):
     """Reads ASCII from `at` until another byte or `end`, without a branch for where tokens end (each miss would cost
     as much as five characters). The token at hand has `place` characters that sum to `total`. Returns (end of the
     ASCII, place, total, number of sums in `out`)."""
-    while at < end:
-        if at + _CHUNK <= end and _is_ascii(data, at):
-            new_place, new_total, new_count, longest = place, total, count, _0
-            for i in range(CHUNK):
-                byte = np.uint64(data[at + np.uint64(i)])
-                letter = letters[byte]
-                out[new_count] = new_total
-                new_count += np.uint64((new_place != _0) & (letter == _0))
-                new_total = (new_total + drawn[(new_place & _LAST_PLACE) << _7 | byte]) & letter
-                longest |= new_place
-                new_place = (new_place + _1) & letter
-            if longest <= _LAST_PLACE:
-                at, place, total, count = at + _CHUNK, new_place, new_total, new_count
-                continue
+    while True:
+        many = _ascii_run(texts, at, end)
+        new_place, new_total, new_count, longest = place, total, count, _0
+        for i in range(many):
+            byte = np.uint64(get(texts, at + np.uint64(i)))
+            letter = letters[byte]
+            out[new_count] = new_total
+            new_count += np.uint64((new_place != _0) & (letter == _0))
+            new_total = (new_total + drawn[(new_place & _LAST_PLACE) << _7 | byte]) & letter
+            longest |= new_place
+            new_place = (new_place + _1) & letter
+        if longest > _LAST_PLACE:
             # a token longer than the table: these bytes one at a time
-        byte = np.uint64(data[at])
-        if byte >= _ASCII_END:
-            break
-        at += _1
+            new_place, new_total, new_count = _long_tokens(
+                texts, at, many, place, total, table, drawn, letters, out, count
+            )
+        at, place, total, count = at + np.uint64(many), new_place, new_total, new_count
+        if many < _64 or at == end:
+            return at, place, total, count
+
+
+@part
+def _ascii_run(texts, at, end):
+    """How many bytes from `at` on are ASCII, 64 at the most."""
+    if at + _READ <= end:
+        return low_zeros(beyond_ascii(texts, at))
+    many = 0
+    while many < 64 and at + np.uint64(many) < end and get(texts, at + np.uint64(many)) < 128:
+        many += 1
+    return many
+
+
+@part
+def _long_tokens(texts, at, many, place, total, table, drawn, letters, out, count):
+    for i in range(many):
+        byte = np.uint64(get(texts, at + np.uint64(i)))
         letter = letters[byte]
         out[count] = total
         count += np.uint64((place != _0) & (letter == _0))
@@ -87,16 +105,7 @@ def ascii_tokens(data, at, end, place, total, table, drawn, letters, out, count)
         else:
             total = (total + draw(place, np.uint64(table[byte]) & CODE)) & letter
         place = (place + _1) & letter
-    return at, place, total, count
-
-
-@part
-def _is_ascii(data, at):
-    """Whether the bytes of the chunk are: one vector instruction or two."""
-    met = np.uint8(0)
-    for i in range(CHUNK):
-        met |= data[at + np.uint64(i)]
-    return met < np.uint8(128)
+    return place, total, count
 
 
 @part
@@ -104,14 +113,14 @@ def token_sums(data, start, end, table, drawn, letters, out):
     """The sum of the drawn numbers of each token of [start, end): how many were written to `out`, which has a place
     for each second byte and one more."""
     count, place, total, kind = _0, _0, _0, SEPARATOR
-    at = start
+    texts, at = pointer(data), start
     while at < end:
         if np.uint64(data[at]) < _ASCII_END:
             if kind == SINGLE:
                 out[count] = total
                 count += _1
                 place, total = _0, _0
-            at, place, total, count = ascii_tokens(data, at, end, place, total, table, drawn, letters, out, count)
+            at, place, total, count = ascii_tokens(texts, at, end, place, total, table, drawn, letters, out, count)
             kind = RUN if place else SEPARATOR
             continue
         code, after = decode(data, at, end)

@@ -122,6 +122,28 @@ sentence_ends = _mask(
         or (get(data, i) == 46 and not (97 <= get(data, i + 1) <= 122) and not (48 <= get(data, i + 1) <= 57))
     ),
 )
+# first bytes of characters of two and of three bytes that are no white space and the same in lower case: U+05C0 to U+07FF;
+# U+0800 to U+0FFF, U+3001 to U+9FFF, U+AC00 to U+D7FF, U+FF00 to U+FF20
+caseless_twos = _mask(lambda v: v.within(0xD7, 0xDF), lambda data, i: 0xD7 <= get(data, i) <= 0xDF)
+caseless_threes = _mask(
+    lambda v: v.either(
+        v.is_(0xE0),
+        v.both(v.is_(0xE3), v.behind(1).within(0x81, 0xBF)),
+        v.both(v.is_(0xE3), v.behind(1).is_(0x80), v.behind(2).within(0x81, 0xBF)),
+        v.both(v.is_(0xEF), v.behind(1).is_(0xBC), v.behind(2).within(0x80, 0xA0)),
+        v.within(0xE4, 0xE9),
+        v.both(v.is_(0xEA), v.behind(1).within(0xB0, 0xBF)),
+        v.within(0xEB, 0xED),
+    ),
+    lambda data, i: (
+        get(data, i) == 0xE0
+        or (get(data, i) == 0xE3 and (get(data, i + 1) >= 0x81 or get(data, i + 2) >= 0x81))
+        or (get(data, i) == 0xEF and get(data, i + 1) == 0xBC and get(data, i + 2) <= 0xA0)
+        or 0xE4 <= get(data, i) <= 0xE9
+        or (get(data, i) == 0xEA and get(data, i + 1) >= 0xB0)
+        or 0xEB <= get(data, i) <= 0xED
+    ),
+)
 line_feeds = _mask(lambda v: v.is_(10), lambda data, i: get(data, i) == 10)
 # what a JSON string is not simply copied at: its end, an escape, a control character (none may stand in one)
 json_signs = _mask(
@@ -186,6 +208,38 @@ ellipses = _mask(
     lambda v: v.both(v.is_(0xE2), v.behind(1).is_(0x80), v.behind(2).is_(0xA6)),
     lambda data, i: get(data, i) == 0xE2 and get(data, i + 1) == 0x80 and get(data, i + 2) == 0xA6,
 )
+
+
+def _put_small(typing: Any, out: Any, place: Any, data: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, at = (context.cast(builder, args[n], signature.args[n], types.int64) for n in (1, 3))
+        read = _Bytes(builder, args[2], at)
+        small = builder.or_(read.value, read._all(0x20))
+        small = builder.select(read.within(65, 90), small, read.value)
+        blank = read.either(read.within(9, 13), read.within(28, 31))
+        stored = builder.store(
+            builder.select(blank, read._all(32), small),
+            builder.bitcast(builder.gep(args[0], [to]), _VECTOR.as_pointer()),
+        )
+        stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(out, place, data, index), generate
+
+
+@part
+def _put_small_plain(out, place, data, at):
+    for i in range(64):
+        byte = get(data, at + i)
+        if 65 <= byte <= 90:
+            byte |= 32
+        elif 9 <= byte <= 13 or 28 <= byte <= 31:
+            byte = 32
+        put(out, place + i, byte)
+
+
+# out[place:place + 64] = data[at:at + 64] with capitals of ASCII in lower case and white space of ASCII as spaces
+put_small = intrinsic(_put_small) if SIMD else _put_small_plain
 
 
 def _bit_count(name: str) -> Any:

@@ -57,6 +57,27 @@ def test_lower_case_of_every_character(frame):
     assert forms == [normalise(text) for text in texts]
 
 
+@pytest.mark.parametrize("before", range(60, 70))
+def test_normal_forms_of_64_bytes_at_once(before):
+    """Each kind of character at each place of a block, between ASCII and letters without case, beside one blank and two."""
+    codes = [*range(0, 0x3400), *range(0x3400, 0x11000, 61), 0x1F600, 0x20000, 0xE0101]
+    frame = "{0}" + "Word " * 20 + "{0}" + "中文、か" * 6 + "{0} A" + "\u00a0 b" * 30
+    texts = ["x" * before + frame.format(chr(code)) for code in codes if not 0xD800 <= code < 0xE000]
+    assert [bytes(form).decode() for form in exact._normal_forms(column(*texts))] == [normalise(text) for text in texts]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.sampled_from(["a", "B", " ", "\n", "\t", "é", "É", "中", "，", "　", "가", "ش", "ก", "😀", "Σ", "\u2003"]),
+        max_size=300,
+    )
+)
+def test_normal_forms_of_long_mixtures(parts):
+    text = "".join(parts)
+    assert [bytes(form).decode() for form in exact._normal_forms(column(text))] == [normalise(text)]
+
+
 def test_classes_of_every_character():
     """Each character between letters: parts, joins, or stands alone as in the twin."""
     texts = column(*(f"a{chr(code)}b {chr(code)}1" for code in CODES))
@@ -186,6 +207,14 @@ def test_bytes_that_are_no_text_stay_in_their_rows(rows):
     for row, form in zip(rows, forms):
         alone = pa.LargeStringArray.from_buffers(1, pa.py_buffer(np.array([0, len(row)])), pa.py_buffer(row))
         assert list(map(bytes, exact._normal_forms(alone))) == [form]
+
+
+@pytest.mark.parametrize("before", [0, 1, 30, 31, 32, 63, 64, 65, 100])
+def test_tokens_across_blocks_of_ascii(before):
+    """Long words, other letters and ends at every place of the 64 bytes that are looked at together."""
+    tails = ["", " b c d e", "é word " * 12, "x" * 70 + " y", "ab" * 40 + "É" + "c" * 64, "中" + "a b " * 20]
+    array = column(*("a" * before + tail[:cut] for tail in tails for cut in (1, 2, 63, 64, 65, 66, 67, 200)))
+    assert_same(shingle_sets(array), plain.shingle_sets(array))
 
 
 def test_one_large_document():
@@ -418,6 +447,6 @@ def test_rows_copied(rows, data):
     assert out.tolist() == [v for i in chosen for v in rows[i]]
 
 
-def test_hashes_are_those_of_blake2b():
-    digest = hashlib.blake2b("i̇ σας".encode(), digest_size=16).digest()
+def test_hashes_are_those_of_sha256():
+    digest = hashlib.sha256("i̇ σας".encode()).digest()
     assert text_hashes(column(" İ\n\nΣΑΣ "))[0].tolist() == [int.from_bytes(digest[i : i + 8], "big") for i in (0, 8)]
