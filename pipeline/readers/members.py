@@ -21,11 +21,11 @@ its first line end to the part before.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
+from zlib_ng import zlib_ng
 
 from pipeline.readers.decoders import MAGIC, OUT_CHUNK, dictionary_frame, first_bytes
 from pipeline.readers.ranges import WIDE
@@ -99,14 +99,14 @@ class _Reach:
 def _is_member(stream: BinaryIO, at: int, accept: Accept) -> bool:
     """Does a member begin at `at` that `accept` takes, that is whole, and that another one (or nothing) follows?"""
     stream.seek(at)
-    inner, head, taken, size = zlib.decompressobj(wbits=31), b"", 0, 0
+    inner, head, taken, size = zlib_ng.decompressobj(wbits=31), b"", 0, 0
     while taken < MEMBER_LIMIT and (data := stream.read(RAW_CHUNK)):
         taken += len(data)
         more = True
         while more:
             try:
                 out = inner.decompress(data, OUT_CHUNK)
-            except zlib.error:
+            except zlib_ng.error:
                 return False
             size += len(out)
             if size > BOMB_BYTES:  # decoding it to its end could take hours; the next member begins the part

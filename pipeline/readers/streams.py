@@ -65,8 +65,7 @@ class Bomb(ValueError):
 
 
 class Piece(NamedTuple):
-    """Some plain bytes, or the end of a member (`ended`: its checksum is right), or a broken place
-    (`error`)."""
+    """Some plain bytes, the end of a member behind them (`ended`: its checksum is right), or a broken place (`error`)."""
 
     member: int  # offset in the raw stream where this member (or this plain piece) begins
     data: bytes = b""
@@ -154,6 +153,8 @@ class _Source:
 
     def skip_zeros(self) -> tuple[int, bool]:
         """Step over zero bytes: how many, and whether anything lies behind them."""
+        if self._at < len(self._buffer) and self._buffer[self._at]:
+            return 0, True
         count = 0
         while head := self.peek(4096):
             zeros = len(head) - len(head.lstrip(b"\0"))
@@ -237,7 +238,7 @@ def _plain(source: _Source) -> Iterator[Piece]:
 
 def _member(source: _Source, decoder: Decoder) -> Generator[Piece, None, Exception | None]:
     """One member's pieces; returns the error that broke it, or None."""
-    start, size, most = source.offset, 0, FIRST_TAKE
+    start, size, most, ended = source.offset, 0, FIRST_TAKE, False
     while data := source.take(most):
         most = RAW_CHUNK
         feed = decoder.feed(data)
@@ -251,10 +252,12 @@ def _member(source: _Source, decoder: Decoder) -> Generator[Piece, None, Excepti
             size += len(plain)
             if size > BOMB_BYTES and size > BOMB_RATIO * (source.offset - start):
                 return Bomb(f"{source.offset - start} bytes unpack to more than {BOMB_BYTES}: it is taken for a bomb")
-            yield Piece(start, plain)
+            ended = decoder.eof
+            yield Piece(start, plain, ended)
         if decoder.eof:
             source.give_back(len(decoder.rest))
-            yield Piece(start, ended=True)
+            if not ended:
+                yield Piece(start, ended=True)
             return None
     return EOFError("the file ends inside compressed data")
 
