@@ -32,11 +32,12 @@ from pipeline.engines import start
 from pipeline.files import storage
 from pipeline.files.commit import attempt, read_manifest
 from pipeline.files.stage_files import stage_path
+from pipeline.folder import write_job
 from pipeline.job import Job
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
 from pipeline.recipes.recipe import read
-from pipeline.run import _Driver, _write_job
+from pipeline.run import _Driver
 
 SHINGLES = 60
 TASK_DOCS = 100_000
@@ -169,7 +170,7 @@ def main() -> None:
     page = RECIPE.format(input=out / "in.jsonl", out=out / "out", engine=given.engine, memory=given.memory)
     recipe, source = read(page, "near_scale")
     job = resolve_job(recipe, source)
-    _write_job(job)
+    write_job(job, recipe.run)
     make(job, given.docs)
     for stage in ("band", "match", "resolve-0", "assign-0"):
         for folder in (f"manifests/{stage}", stage):

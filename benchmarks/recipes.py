@@ -49,9 +49,9 @@ def write(path: Path, scratch: Path, steps: list[Any], split: dict[str, float] |
 def refine(path: Path, scratch: Path, steps: list[Any]) -> Path:
     """The refine task of a run on one file, in this process. Returns its file of kept documents."""
     from pipeline.engines.local import LocalEngine
+    from pipeline.folder import claim
     from pipeline.job import fingerprint, prepare
     from pipeline.plan import stage_tasks
-    from pipeline.run import claim
 
     job, settings = prepare(str(write(path, scratch, steps)))
     claim(job, settings.run)

@@ -77,9 +77,9 @@ def run(
     from pipeline.engines import start
     from pipeline.job import prepare
     from pipeline.output.card import BINARY
+    from pipeline.output.finish import too_many_quarantined
     from pipeline.progress import end_words, funnel, next_words, reporter
     from pipeline.run import run as drive
-    from pipeline.run import too_many_quarantined
 
     extra = [("run.engine", engine), ("run.address", address), ("run.workers", workers)]
     extra += [("run.max_source_loss", 1)] if accept_loss else []

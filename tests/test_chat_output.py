@@ -25,10 +25,11 @@ from pipeline.chat.writing import FORMS, Unfit, write
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
+from pipeline.folder import clear
 from pipeline.job import prepare
 from pipeline.progress import Silent
 from pipeline.readers import Options
-from pipeline.run import Outcome, clear, run
+from pipeline.run import Outcome, run
 
 AUTO = Options(layout="auto")
 CHAT = Path(__file__).parent.parent / "configs" / "chat"

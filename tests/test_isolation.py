@@ -239,9 +239,9 @@ def test_a_memory_bomb_is_refused_before_the_machine_is_full(tmp_path: Path) -> 
 def test_a_worker_that_dies_is_followed_by_one_that_isolates(tmp_path: Path) -> None:
     """What Ray's workers and the early helpers do with a task."""
     from pipeline.engines.starting import Helper
+    from pipeline.folder import claim
     from pipeline.job import fingerprint
     from pipeline.plan import stage_tasks
-    from pipeline.run import claim
 
     documents(tmp_path, "crash", files=1)
     job, settings = prepare(recipe(tmp_path, "out", "auto"))

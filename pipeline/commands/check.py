@@ -28,13 +28,13 @@ from pipeline.documents import compared
 from pipeline.errors import RunError
 from pipeline.files import storage
 from pipeline.files.commit import sha256_of
+from pipeline.folder import corpus_manifest
 from pipeline.ledger import EARLIER
 from pipeline.matching.older import layout_of
 from pipeline.mixtures.conflicts import FOLDER as CONFLICTS
 from pipeline.mixtures.labels import CONFLICT
 from pipeline.mixtures.mix import LEFT_OUT
 from pipeline.output.deal import read_part
-from pipeline.run import corpus_manifest
 from pipeline.splits.columns import ACROSS
 from pipeline.splits.options import Split, options
 from pipeline.tasks import job_path

@@ -19,11 +19,11 @@ from filters.texts import texts_of
 from pipeline.commands.explain_cuts import cut_words
 from pipeline.errors import GristmillError, RunError
 from pipeline.files import storage
+from pipeline.folder import corpus_manifest
 from pipeline.job import Job
 from pipeline.output.deal import read_part
 from pipeline.refining import values
 from pipeline.refining.refine import batches, build_steps, guarded
-from pipeline.run import corpus_manifest
 from pipeline.tasks import job_path
 from pipeline.tokenized import DOCUMENTS
 

@@ -13,6 +13,7 @@ from dedup.shingling import kind_of
 from pipeline.cutting.cut import cut_stages
 from pipeline.files import storage
 from pipeline.files.commit import finished
+from pipeline.folder import corpus_manifest
 from pipeline.job import Job
 from pipeline.mixtures.labels import STEP as LABELS_STEP
 from pipeline.mixtures.mix import mix_words
@@ -20,7 +21,6 @@ from pipeline.mixtures.mixing import specs
 from pipeline.mixtures.mixture import exact, mix_lines
 from pipeline.plan import bundles, stage_tasks
 from pipeline.refining.fit import to_fit
-from pipeline.run import corpus_manifest
 from pipeline.splits.options import split_text
 
 LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publish")

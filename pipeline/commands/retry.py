@@ -26,29 +26,21 @@ from pipeline.errors import InputError, RecipeError, RunError
 from pipeline.files import inputs, parts, storage
 from pipeline.files.lease import Lease
 from pipeline.files.stage_files import manifests, stage_path
+from pipeline.folder import clear_outputs, corpus_manifest, differences, sweep, write_job
 from pipeline.job import Job, code_version, libraries
+from pipeline.output.finish import too_many_quarantined
 from pipeline.plan import stage_tasks
 from pipeline.recipes.recipe import Run, letter
 from pipeline.recipes.source import Source, override
 from pipeline.refining.fit import to_fit
-from pipeline.run import (
-    Reporter,
-    clear_outputs,
-    corpus_manifest,
-    differences,
-    run,
-    stage_hash,
-    sweep,
-    too_many_quarantined,
-    write_job,
-)
+from pipeline.run import Reporter, run, stage_hash
 from pipeline.tasks import job_path
 
 ASKED_AT_ONCE = 16  # files are asked for by so many threads: a request to a server is 50 ms of waiting
 
 
 def _told(output: str) -> dict[str, Any]:
-    """What `pipeline.run.write_job` wrote. Errors: InputError."""
+    """What `pipeline.folder.write_job` wrote. Errors: InputError."""
     path = job_path(inputs.absolute(output))
     if not storage.exists(path):
         raise InputError(

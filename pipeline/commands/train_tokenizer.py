@@ -23,10 +23,10 @@ from filters.tokenizer_files import PATTERNS, open_tokenizer
 from pipeline.chat.tables_out import with_text
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.folder import corpus_manifest
 from pipeline.matching.older import layout_of
 from pipeline.output.deal import read_part
 from pipeline.readers import Columns, format_of, read
-from pipeline.run import corpus_manifest
 
 MODELS = ("bpe", "unigram")
 
