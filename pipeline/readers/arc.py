@@ -41,9 +41,8 @@ class ArcFramer(Framer):
     next_record = NEXT
     longest_start = HEADER_LIMIT
 
-    def size(self, final: bool) -> int | str | None:
+    def size(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
         """As `Framer.size`, by the length in the header line."""
-        buffer = self._buffer
         if not buffer:
             return None
         line = buffer.find(b"\n", 0, HEADER_LIMIT)

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,12 @@ from pipeline.chat.reading import Note
 from pipeline.readers.streams import TailError, name_of
 
 DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+ROW = (
+    "id", "text", "source", "url", "date", "lang", "metadata", "content_type", "conversation",
+    "html", "_status", "_page", "_record", "_made_id",
+)  # fmt: skip
+"""What `Rows.append` keeps of a document, in this order."""
+
 SAMPLE = 200  # characters of a bad record that the quarantine shows
 FIRST_BYTES = 64  # bytes of it that are there as they are, in hex
 
@@ -98,9 +104,9 @@ class Rows:
         self._clear()
 
     def _clear(self) -> None:
-        self._rows: dict[str, list[Any]] = {
-            name: [] for name in (*DOCUMENT.names, "_record", "_status", "_page", "conversation", "_made_id")
-        }
+        self._rows: list[tuple[Any, ...]] = []  # of ROW
+        # at once, not at the end: pages held one by one and then joined go through the memory twice more
+        self._pages = bytearray()
         self._count = self._bytes = 0
         self._quarantined: list[dict[str, Any]] = []
         self._skipped: Counter[str] = Counter()
@@ -172,28 +178,35 @@ class Rows:
         self,
         *,
         text: str | None = None,
-        html: bytes | None = None,
+        html: bytes | memoryview | None = None,
         status: int | None = None,
         **values: str | None,
     ) -> None:
         """One document whose columns are known. An id and a source are made up where there is none."""
-        rows = self._rows
         source = values.get("source") or self.default_source
+        identity, kept, conversation = values.get("id"), values.get("metadata"), values.get("conversation")
         # two conversations of one text may differ in a call or a label
-        rows["id"].append(values.get("id") or made_id(source, values.get("conversation") or text, html))
-        rows["_made_id"].append(not values.get("id"))
-        rows["text"].append(text)
-        rows["source"].append(source)
-        for name in ("url", "date", "lang", "metadata", "content_type", "conversation"):
-            rows[name].append(values.get(name))
-        rows["html"].append(html)
-        rows["_status"].append(status)
-        rows["_page"].append(values.get("page"))
-        rows["_record"].append(self.record)
+        row = (
+            identity or made_id(source, conversation or text, html),
+            text,
+            source,
+            values.get("url"),
+            values.get("date"),
+            values.get("lang"),
+            kept,
+            values.get("content_type"),
+            conversation,
+            None if html is None else len(html),
+            status,
+            values.get("page"),
+            self.record,
+            not identity,
+        )
+        self._rows.append(row)
+        self._pages += html or b""
         self.record += 1
         self._count += 1
-        self._bytes += len(text or "") + len(html or b"") + len(values.get("metadata") or "")
-        self._bytes += len(values.get("conversation") or "")
+        self._bytes += len(text or "") + len(html or b"") + len(kept or "") + len(conversation or "")
 
     def quarantine(self, error: str, raw: bytes = b"", offset: int | None = None, *, tail: bool = False) -> None:
         """One record that no document can be made of. A tail without any bytes of a record has no ordinal."""
@@ -234,10 +247,11 @@ class Rows:
 
     def take(self) -> Batch:
         """What was collected, as a batch; collecting starts again."""
-        rows = self._rows
-        empty = {"lang_score": [None] * self._count}
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(ROW)
+        rows: dict[str, Sequence[Any]] = dict(zip(ROW, columns, strict=True))
+        rows["lang_score"] = [None] * self._count
         arrays = [
-            _bytes(rows[name]) if name == "html" else pa.array(empty.get(name, rows[name]), DOCUMENT.field(name).type)
+            _bytes(rows[name], self._pages) if name == "html" else pa.array(rows[name], DOCUMENT.field(name).type)
             for name in DOCUMENT.names
         ]
         arrays.append(pa.array(rows["_record"], pa.int64()))
@@ -296,21 +310,21 @@ def _shown(record: dict[str, Any]) -> bytes:
         return str(list(record)).encode("utf-8", "replace")
 
 
-def made_id(source: str, text: str | None, html: bytes | None) -> str:
+def made_id(source: str, text: str | None, html: bytes | memoryview | None) -> str:
     """The id of a record that has none: 128 bits (32 hex digits) of BLAKE2b over source, NUL, content."""
     content = html if html is not None else (text or "").encode("utf-8", "surrogatepass")
     return hashlib.blake2b(source.encode() + b"\0" + content, digest_size=16).hexdigest()
 
 
-def _bytes(values: list[bytes | None]) -> pa.Array:
-    """As `pa.array(values, pa.large_binary())`, several times as fast on pages: one copy, no growing buffer."""
-    offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum([len(value or b"") for value in values], out=offsets[1:])
-    missing = values.count(None)
-    there = np.array([value is not None for value in values], bool)
+def _bytes(sizes: Sequence[int | None], held: bytearray) -> pa.Array:
+    """large_binary: values of these sizes (None: null), one behind the other in `held`, which is not copied."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum([size or 0 for size in sizes], out=offsets[1:])
+    missing = sizes.count(None)
+    there = np.array([size is not None for size in sizes], bool)
     valid = pa.py_buffer(np.packbits(there, bitorder="little")) if missing else None
-    held = pa.py_buffer(b"".join([value or b"" for value in values]))
-    return pa.Array.from_buffers(pa.large_binary(), len(values), [valid, pa.py_buffer(offsets), held], missing)
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(held)]
+    return pa.Array.from_buffers(pa.large_binary(), len(sizes), buffers, missing)
 
 
 def _plain(value: Any) -> str | None:

@@ -77,6 +77,9 @@ class Framer:
                 if self.begins.match(piece.data):
                     yield from self._drop("the member ends before the record does")
                 between = False
+            if piece.ended and (record := self._only(piece)):
+                yield record
+                continue
             if piece.data:
                 self._take(piece)
             if piece.ended:
@@ -84,6 +87,17 @@ class Framer:
             yield from self._drain(final=piece.ended)
             between = piece.ended and bool(self._buffer)
         yield from self._finish()
+
+    def _only(self, piece: Piece) -> Found | None:
+        """The record of a member that holds one whole record and came in one piece, as most do: it is not copied twice."""
+        if self._buffer or self._lost:
+            return None
+        size = self.size(piece.data, True)
+        if not isinstance(size, int) or len(piece.data) > size + 4 or piece.data[size:].strip(b"\r\n"):
+            return None
+        self._offset = self._member = piece.member
+        self._plain = False
+        return Found(piece.member, piece.data[:size])
 
     def _take(self, piece: Piece) -> None:
         if not self._buffer:
@@ -98,7 +112,7 @@ class Framer:
                 return
             if self._buffer[0] in b"\r\n":
                 self._forward(BLANK.match(self._buffer).end())  # type: ignore[union-attr]
-            size = self.size(final)
+            size = self.size(self._buffer, final)
             if isinstance(size, str):
                 yield from self._drop(size)
                 continue
@@ -109,10 +123,9 @@ class Framer:
             yield Found(self._offset, data)
             self._forward(size)
 
-    def size(self, final: bool) -> int | str | None:
+    def size(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
         """Bytes of the record at the buffer's start; None if more must be read; a text that says what is
         wrong."""
-        buffer = self._buffer
         if not buffer.startswith(b"WARC/"[: len(buffer)]):
             return "expected a record that begins with WARC/"
         end = HEADER_END.search(buffer, 0, HEADER_LIMIT)
@@ -236,7 +249,7 @@ def _record(found: Found, rows: Rows) -> None:
     elif record.kind in OTHERS:
         rows.skip(record.kind)
     elif record.kind == "conversion":
-        rows.append(text=record.body.decode("utf-8", "replace"), **_common(record.warc, {}))
+        rows.append(text=str(record.body, "utf-8", "replace"), **_common(record.warc, {}))
     else:
         declared = record.http.get("content-type")
         kept = {"content_type": declared, "http_status": record.status, "x_robots_tag": record.http.get("x-robots-tag")}

@@ -13,10 +13,16 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [\x20-\x7e]*)?")
+from zlib_ng import zlib_ng
+
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [\x20-\x7e]*)?(?=\r\n|\Z)")
 LINE = re.compile(r"\r\n([A-Za-z0-9_-]+): ([!-~](?:[ -~]*[!-~])?)(?=\r\n|\Z)")
+CHUNK = re.compile(rb"(0*[1-9A-Fa-f][0-9A-Fa-f]{0,7})\r\n")
 HTTP = re.compile(r"application/http; ?msgtype=response")
 OTHERS = frozenset({"request", "metadata", "warcinfo", "revisit"})  # kinds that hold no document
+
+
+UNPACKED_LIMIT = 1 << 22  # bytes; what unpacks to more is rare, or a bomb, and fastwarc sees to it
 
 
 class Plain(NamedTuple):
@@ -26,7 +32,7 @@ class Plain(NamedTuple):
     warc: dict[str, str]
     http: dict[str, str]
     status: int
-    body: bytes
+    body: bytes | memoryview
 
 
 def plain(data: bytes) -> Plain | None:
@@ -50,12 +56,44 @@ def _response(data: bytes, begin: int, warc: dict[str, str]) -> Plain | None:
     if end < 0:
         return None
     head = data[begin:end]
-    status, http = STATUS.fullmatch(head[: head.find(b"\r\n")]), headers(head, repeated=True)
-    if status is None or http is None or "content-encoding" in http or "transfer-encoding" in http:
+    status = STATUS.match(head)
+    http = headers(head, repeated=True) if status else None
+    if status is None or http is None:
         return None
     if "x-robots-tag" in http and head.lower().count(b"\nx-robots-tag:") > 1:
         return None  # all of them count
-    return Plain("response", warc, http, int(status[1]), data[end + 4 :])
+    body: bytes | memoryview | None = memoryview(data)[end + 4 :]
+    if "transfer-encoding" in http:
+        body = joined(data, end + 4) if _only(http, head, "transfer-encoding") == "chunked" else None
+    if body is not None and "content-encoding" in http:
+        body = unpacked(body) if _only(http, head, "content-encoding") == "gzip" else None
+    return None if body is None else Plain("response", warc, http, int(status[1]), body)
+
+
+def _only(http: dict[str, str], head: bytes, name: str) -> str | None:
+    """The value of a header that stands once."""
+    return http[name] if head.lower().count(b"\n%s:" % name.encode()) == 1 else None
+
+
+def joined(data: bytes, at: int) -> bytes | None:
+    """The chunks from `at` on; None if they are not all there, if anything else is, or if nothing is in them."""
+    chunks = []
+    while size := CHUNK.match(data, at):
+        at = size.end() + int(size[1], 16) + 2
+        if data[at - 2 : at] != b"\r\n":
+            return None
+        chunks.append(data[size.end() : at - 2])
+    return b"".join(chunks) if chunks and data[at:] == b"0\r\n\r\n" else None
+
+
+def unpacked(body: bytes | memoryview) -> bytes | None:
+    """What one whole gzip member holds; None if the body is anything else, or long, or nothing is in it."""
+    decoder = zlib_ng.decompressobj(wbits=31)
+    try:
+        page = decoder.decompress(body, UNPACKED_LIMIT)
+    except zlib_ng.error:
+        return None
+    return page if page and decoder.eof and not decoder.unused_data else None
 
 
 def headers(head: bytes, repeated: bool = False) -> dict[str, str] | None:
@@ -64,9 +102,10 @@ def headers(head: bytes, repeated: bool = False) -> dict[str, str] | None:
     if not head.isascii():
         return None
     text = head.decode("ascii")
-    first = text.find("\r\n")
-    pairs = LINE.findall(text, first) if first >= 0 else []
-    if first + sum([4 + len(name) + len(value) for name, value in pairs]) != len(text):
+    pairs = LINE.findall(text)
+    if len(pairs) != text.count("\r\n"):
         return None  # some line is another's continuation, has no value, ends otherwise ...
-    found = {name.lower(): value for name, value in reversed(pairs)}
+    if repeated:
+        pairs.reverse()
+    found = {name.lower(): value for name, value in pairs}
     return found if repeated or len(found) == len(pairs) else None
