@@ -24,6 +24,7 @@ BUILTIN = (
     "filters.signals.chinese",
     "filters.signals.stop_words",
     "filters.signals.flagged",
+    "filters.signals.robots",
     "filters.paragraphs",
     "filters.lines",
     "filters.refinedweb",

@@ -29,7 +29,7 @@ LONGEST = 1 << 28  # bytes of one text; its n-grams take up to 100 bytes of memo
 
 class Texts:
     """`n` texts from an Arrow (large_)string array; a null counts as "". `conversations`: for texts that are chats, these as
-    JSON, an array of the same length (filters/chat/turns.py parses them once)."""
+    JSON, an array of the same length (filters/chat/turns.py parses them once); `metadata`: what is known of the texts, likewise."""
 
     def __init__(
         self,
@@ -38,9 +38,11 @@ class Texts:
         *,
         more: bool = False,
         conversations: pa.Array | pa.ChunkedArray | None = None,
+        metadata: pa.Array | pa.ChunkedArray | None = None,
     ) -> None:
         self._array = array
         self._conversations = conversations
+        self._metadata = metadata
         self._rows = rows  # of the array, still to be taken; None: all
         self.more = more  # whether others will look at these texts too: then what they may need is found at once
         self._kept: dict[Callable[[Texts], Any], Any] = {}
@@ -60,11 +62,18 @@ class Texts:
         self._settle()
         return self._conversations
 
+    @property
+    def metadata(self) -> pa.Array | pa.ChunkedArray | None:
+        """The fields of the texts' records as JSON objects, null where there is none; None if the table has no such column."""
+        self._settle()
+        return self._metadata
+
     def _settle(self) -> None:
         if self._rows is not None:
             rows, self._rows = pa.array(self._rows), None
             self._array = self._array.take(rows)
             self._conversations = None if self._conversations is None else self._conversations.take(rows)
+            self._metadata = None if self._metadata is None else self._metadata.take(rows)
 
     def once(self, find: Callable[["Texts"], T]) -> T:
         """`find(self)`, worked out once and kept.
@@ -79,7 +88,7 @@ class Texts:
     def take(self, rows: np.ndarray) -> "Texts":
         """The texts at `rows` (int64 row numbers), with all that was found already."""
         places = rows if self._rows is None else self._rows[rows]
-        part = Texts(self._array, places, more=self.more, conversations=self._conversations)
+        part = Texts(self._array, places, more=self.more, conversations=self._conversations, metadata=self._metadata)
         part._kept = {find: _cut(found, rows) for find, found in self._kept.items()}
         return part
 
@@ -133,12 +142,14 @@ class Texts:
 
 
 def texts_of(table: pa.Table) -> Texts:
-    """The texts of a table, with the conversations that they are of where it has any."""
-    return Texts(table["text"], conversations=_conversations(table))
+    """The texts of a table, with the conversations that they are of and their metadata where it has any."""
+    return Texts(table["text"], **_beside(table))
 
 
-def _conversations(table: pa.Table) -> pa.ChunkedArray | None:
-    return table["conversation"] if "conversation" in table.schema.names else None
+def _beside(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """What `Texts` take of a table besides the texts."""
+    columns = {"conversations": "conversation", "metadata": "metadata"}
+    return {name: table[column] for name, column in columns.items() if column in table.schema.names}
 
 
 class Views:
@@ -162,7 +173,7 @@ class Views:
             if len(held) > len(rows) and np.isin(rows, held, assume_unique=True).all():
                 return texts.take(np.searchsorted(held, rows))
         places = None if len(rows) == len(self._table) else self._rows[rows]
-        return Texts(self._table["text"], places, more=self._more, conversations=_conversations(self._table))
+        return Texts(self._table["text"], places, more=self._more, **_beside(self._table))
 
     def put(self, rows: np.ndarray, texts: Texts) -> None:
         """Keeps what was found in `texts`, which are those at `rows`."""

@@ -38,6 +38,7 @@ from pipeline.mixtures.labels import labels_part
 from pipeline.mixtures.mix import carried, mix_signals, mix_spec
 from pipeline.recipes.dedup import MARK, keep_signals
 from pipeline.recipes.recipe import Input, Recipe, load
+from pipeline.recipes.robots import check_robots
 from pipeline.recipes.source import Source
 from pipeline.recipes.steps import Steps, measures, parse_steps
 from pipeline.splits import options as split_options
@@ -304,6 +305,7 @@ def _check_signals(recipe: Recipe, steps: Steps, mix: dict[str, Any] | None, sou
     asked += [(name, ("mix", "by")) for name in mix_signals(mix)]
     measured = {name for step in steps.rows for name in measures(step)}
     check_count([*measured, *(name for name, _ in asked)], recipe, source)
+    check_robots(asked, recipe, steps, source)
     for name, path in asked:
         known = {*filters.SIGNALS, *measured}
         if name not in known:

@@ -71,7 +71,7 @@ def check_turns(steps: Steps, source: Source) -> None:
     """Errors: RecipeError if a step on turns looks at whole conversations, which a turn is not."""
     for step in steps.rows:
         signals = [name for name in measures(step) if name in filters.SIGNALS]
-        whole = [name for name in signals if filters.SIGNALS[name].family == "chat" or name in NEEDS_CHAT]
+        whole = [name for name in signals if filters.SIGNALS[name].family in ("chat", "robots") or name in NEEDS_CHAT]
         name = step.options.get("edit")
         whole += [name] if name and filters.EDITS[name].on != "text" else []
         if step.on and whole:
