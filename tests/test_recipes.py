@@ -15,6 +15,7 @@ import pytest
 import zstandard
 from corpus import CHECKOUT, DEMO, as_it_stands, sums
 from test_run import await_end, kept, manifest, ray_processes, rejected
+from wats import segments
 
 from pipeline.commands.check import check
 
@@ -79,25 +80,38 @@ def test_batches_of_seven_change_no_byte(made: dict[str, Path], tmp_path: Path, 
 
 @pytest.mark.ray
 def test_ray_writes_the_same_bytes(made: dict[str, Path], tmp_path: Path) -> None:
-    """All recipes on one Ray, in a process of its own; it ends with it."""
+    """All recipes on one Ray, in a process of its own; it ends with it. One more joins WAT files to text."""
     before = ray_processes()
+    joined = tmp_path / "joined.yaml"
+    joined.write_text(JOINED.format(folder=segments(tmp_path)))
+    outputs = {**made, "joined": tmp_path / "here"}
+    assert mill(str(joined), outputs["joined"])["wat"] == {"found": 30, "missing": 0}
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    command = [sys.executable, "-c", ON_RAY, str(tmp_path), *RECIPES]
+    command = [sys.executable, "-c", ON_RAY, str(tmp_path), *RECIPES, str(joined)]
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert {name: sums(tmp_path / name) for name in RECIPES} == {name: sums(made[name]) for name in RECIPES}
+    assert {name: sums(tmp_path / name) for name in outputs} == {name: sums(out) for name, out in outputs.items()}
     assert await_end(before) == set()
 
 
+JOINED = """
+input: {{paths: "{folder}/wet", wat: {{refuse: [noai]}}}}
+steps:
+  - keep: {{word_count: {{min: 3}}}}
+output: {{path: out}}
+"""
+
 ON_RAY = """
 import sys
+from pathlib import Path
 from pipeline.engines.ray import RayEngine
 from pipeline.job import prepare
 from pipeline.progress import Silent
 from pipeline.run import run
 engine = None
 for name in sys.argv[2:]:
-    job, settings = prepare(f"configs/{name}.yaml", [f'output.path="{sys.argv[1]}/{name}"', "run.workers=2"])
+    place = Path("configs", name).with_suffix(".yaml")
+    job, settings = prepare(str(place), [f'output.path="{sys.argv[1]}/{place.stem}"', "run.workers=2"])
     engine = engine or RayEngine(settings.run)
     run(job, settings.run, engine, Silent())
 engine.close()

@@ -14,13 +14,13 @@ from corpus import sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import account, load, quarantined, rows
-from wats import NAME, about, conversion, crawl, packed, page_id, response, warcinfo, wat
+from wats import NAME, about, conversion, crawl, packed, page_id, response, segments, warcinfo, wat
 
 from pipeline.commands.retry import retry
 from pipeline.crawls import files as wat_files
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import InputError, RecipeError
-from pipeline.files import inputs, parts
+from pipeline.files import inputs, parts, storage
 from pipeline.job import prepare
 from pipeline.plan import stage_tasks
 from pipeline.progress import Silent
@@ -285,6 +285,13 @@ def test_pairs_of_a_crawl_by_its_name(tmp_path: Path) -> None:
         ({"paths": "{0}/wat/*"}, "this is a WAT file"),
         ({"paths": "{0}/wat"}, "no file here has a name of a known format .*a.warc.wat.gz"),
         ({"paths": "{0}/x.jsonl", "wat": True}, "r.yaml:1: 'wat' adds to documents of WARC and WET files; this input has jsonl"),
+        ({"paths": "{0}/odd/*.arc.gz", "wat": True}, "this input has arc. Records of an ARC file have no id.*leave wat out"),
+        ({"paths": ["{0}/odd/*.arc.gz", "{0}/wet"], "wat": True}, "this input has arc. Records of an ARC file"),
+        ({"paths": "{0}/odd/a.tar", "wat": True}, "this input has tar. Unpack the archive"),
+        ({"paths": "{0}/odd/a.tgz", "wat": "{0}/wat/a*"}, "this input has tar. Unpack the archive"),
+        ({"paths": "{0}/odd/*.zip", "wat": True}, "this input has zip. Unpack the archive"),
+        ({"paths": "{0}/parts/warc/*", "wat": True}, "/warc/a-part1.warc.gz has no WAT file; .*/wat/a.warc.wat.gz is about .* Put the parts together"),
+        ({"paths": "{0}/parts/warc/*", "wat": "{0}/wat/*"}, "a-part1.warc.gz has no WAT file; .*/wat/a.warc.wat.gz is about"),
         ({"paths": "{0}/wet", "wat": {"fields": ["titel"]}}, "there is no field 'titel', did you mean 'title'"),
         ({"paths": "{0}/wet", "wat": {"refuse": ["noia"]}}, "there is no directive 'noia', did you mean 'noai'"),
         ({"paths": "{0}/wet", "wat": {"feilds": ["title"]}}, "unknown key 'input.wat.feilds', did you mean 'fields'"),
@@ -298,6 +305,14 @@ def test_letters(entry: dict[str, Any], letter: str, tmp_path: Path) -> None:
     (tmp_path / "lone").mkdir()
     (tmp_path / "lone" / "c.warc.wet.gz").write_bytes(packed([conversion(1)]))
     (tmp_path / "x.jsonl").write_text('{"text": "x"}\n')
+    (tmp_path / "odd").mkdir()
+    for name in ("a.arc.gz", "a.tar", "a.tgz", "a.zip"):
+        (tmp_path / "odd" / name).write_bytes(b"")
+    crawl(tmp_path / "parts", range(1), name="a")
+    whole = tmp_path / "parts" / "warc" / "a.warc.gz"
+    for part in ("a-part1.warc.gz", "a-part2.warc.gz"):
+        whole.with_name(part).write_bytes(whole.read_bytes())
+    whole.unlink()
     placed = json.loads(json.dumps(entry).replace("{0}", str(tmp_path)))
     with pytest.raises((InputError, RecipeError), match=letter):
         shards(**placed)
@@ -310,6 +325,21 @@ def test_a_wat_among_other_files(tmp_path: Path) -> None:
     assert [shard["format"] for shard in shards(paths=f"{tmp_path}/w*t/*", wat=True)] == ["wet"]
     assert [shard["format"] for shard in shards(paths=f"{tmp_path}/wat", format="wat")] == ["wat"]
     assert "wat" not in shards(paths=f"{tmp_path}/wet", wat=False)[0]
+
+
+def test_parts_put_together_are_the_whole(tmp_path: Path) -> None:
+    warc, _, other = files(tmp_path)
+    packed_whole = warc.read_bytes()
+    half = packed_whole.find(b"\x1f\x8b\x08", len(packed_whole) // 2)
+    one, two = (tmp_path / f"{NAME}-part{n}.warc.gz" for n in (1, 2))
+    one.write_bytes(packed_whole[:half])
+    two.write_bytes(packed_whole[half:])
+    assert [len(said(paired(part, other))) for part in (one, two)] == [5, 4]
+    assert said(paired(one, other)) | said(paired(two, other)) == said(
+        paired(warc, other)
+    )  # as the only two, each finds its own
+    (tmp_path / "joined.warc.gz").write_bytes(one.read_bytes() + two.read_bytes())
+    assert said(paired(tmp_path / "joined.warc.gz", other)) == said(paired(warc, other))
 
 
 def test_paired_files_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,6 +403,26 @@ def test_a_run(tmp_path: Path) -> None:
         assert sums(tmp_path / f"out{size}") == sums(tmp_path / "out")
     strict = mill(tmp_path, "strict", asked, ", values: {metadata.title: {required: true}}")
     assert strict["rejected"]["00.read"] == {"http_status": 1, "robots": 1, "metadata.title.missing": 1}
+
+
+def written(out: Path) -> dict[str, str]:
+    """Documents and rejects as files; the manifest and the ledger's tables name the paths of the input."""
+    return {name: digest for name, digest in sums(out).items() if name.startswith("train/")}
+
+
+def test_from_s3(tmp_path: Path, s3_bucket: str) -> None:
+    segments(tmp_path)
+    told = mill(tmp_path, "here", "{refuse: [noai]}")
+    assert told["wat"] == {"found": 30, "missing": 0} and told["rejected"]["00.read"] == {"robots": 1}
+    for file in tmp_path.glob("w?t/*.gz"):
+        storage.write_bytes(f"{s3_bucket}/{file.parent.name}/{file.name}", file.read_bytes())
+    recipe = RECIPE.format(folder=s3_bucket, out=tmp_path / "there", wat="{refuse: [noai]}", more="", size=1000)
+    (tmp_path / "there.yaml").write_text(recipe)
+    job, options = prepare(str(tmp_path / "there.yaml"))
+    assert job.shards[0]["wat"]["path"] == f"{s3_bucket}/wat/a.warc.wat.gz"
+    manifest = run(job, options.run, LocalEngine(), Silent()).manifest
+    assert all(manifest[key] == told[key] for key in ("wat", "account", "rejected"))
+    assert written(tmp_path / "there") == written(tmp_path / "here") != {}
 
 
 def test_where_the_files_lie_is_not_in_the_recipe_of_the_manifest(tmp_path: Path) -> None:

@@ -130,3 +130,12 @@ def crawl(folder: Path, pages: Iterable[int], wet: Iterable[int] | None = None, 
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(packed(records))
     return folder
+
+
+def segments(folder: Path) -> Path:
+    """Three files each of WARC, WET and WAT, of ten pages; the last of the second asks for noai."""
+    for number, name in enumerate("abc"):
+        crawl(folder, range(10 * number, 10 * number + 10), name=name)
+    barred = [*wat(range(10, 19)), *about(19, x_robots_tag="noai")]
+    (folder / "wat" / "b.warc.wat.gz").write_bytes(packed(barred))
+    return folder

@@ -21,6 +21,16 @@ from pipeline.readers import COMPRESSED, format_of
 from pipeline.recipes.recipe import Input
 
 JOINED = frozenset({"warc", "wet"})
+TWO_INPUTS = "Make two inputs of it, wat for the one with the crawl."
+NOT_JOINED = {
+    "arc": "Records of an ARC file have no id that a WAT could name; leave wat out, or convert the file to WARC before a WAT is made of it.",
+    "tar": "Unpack the archive: a WAT file goes with the name of the file that it is about.",
+    "zip": "Unpack the archive: a WAT file goes with the name of the file that it is about.",
+}
+"""Formats that one could take for a crawl, and what to do with them."""
+PART = re.compile(
+    r"[-._](?:part|piece|chunk|split)?[-._]?(?:\d{1,5}|[a-z]{2})$", re.IGNORECASE
+)  # X-part2, X.00001, X.aa
 FOLDER = re.compile(r"(.*/|^)(?:warc|wet)(?=/)", re.DOTALL)  # the last folder of such a name
 
 
@@ -36,6 +46,11 @@ def partners(files: list[FileInfo], entry: Input) -> dict[str, FileInfo]:
             found = list(pool.map(_beside, (file.path for file in asked)))
     alone = [file.path for file, partner in zip(asked, found, strict=True) if partner is None]
     if alone:
+        if whole := _of_whole(alone[0], entry):
+            raise InputError(
+                f"wat: {alone[0]} has no WAT file; {whole} is about a whole file that it seems to be a part of. "
+                "Put the parts together, in their order (cat PART PART > WHOLE), under the name of the whole."
+            )
         looked = "" if entry.wat and entry.wat.paths else f" (looked for {' and '.join(_candidates(alone[0]))})"
         raise InputError(
             f"wat: {len(alone)} of {len(asked)} files have no WAT file, {alone[0]} for one{looked}. Fetch it, "
@@ -44,11 +59,27 @@ def partners(files: list[FileInfo], entry: Input) -> dict[str, FileInfo]:
     return {file.path: partner for file, partner in zip(asked, found, strict=True) if partner}
 
 
-def _of_paths(asked: list[FileInfo], paths: list[str], base_url: str | None) -> list[FileInfo | None]:
+def _named(paths: list[str], base_url: str | None) -> list[FileInfo]:
     crawls = [path for path in paths if crawl_paths.is_crawl(path)]
     others = [path for path in paths if path not in crawls]
     given = [file for path in crawls for file in crawl_paths.expand(path, base_url)]
-    given += storage.expand(others, lambda name: format_of(name) == "wat") if others else []
+    return given + (storage.expand(others, lambda name: format_of(name) == "wat") if others else [])
+
+
+def _of_whole(path: str, entry: Input) -> str | None:
+    """The WAT file that a file would have if it were whole: of X-part2.warc.gz that of X."""
+    whole = PART.sub("", stem(path))
+    if whole == stem(path):
+        return None
+    if entry.wat and entry.wat.paths:
+        return next((file.path for file in _named(entry.wat.paths, entry.base_url) if stem(file.path) == whole), None)
+    folder, slash, name = path.rpartition("/")
+    found = _beside(f"{folder}{slash}{whole}{name[len(stem(path)) :]}")
+    return found.path if found else None
+
+
+def _of_paths(asked: list[FileInfo], paths: list[str], base_url: str | None) -> list[FileInfo | None]:
+    given = _named(paths, base_url)
     if len(asked) == len(given) == 1:
         return [given[0]]
     named: dict[str, FileInfo] = {}

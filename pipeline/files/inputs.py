@@ -105,10 +105,10 @@ def _check_keys(entry: Input, formats: set[str], source: Source, number: int) ->
         raise RecipeError(
             f"{_place(source, number, 'layout')}: 'layout' speaks of records with fields; {', '.join(pages)} has none."
         )
-    if entry.wat and (others := ", ".join(sorted(formats - wat_files.JOINED))):
+    if entry.wat and (others := formats - wat_files.JOINED):
         raise RecipeError(
-            f"{_place(source, number, 'wat')}: 'wat' adds to documents of WARC and WET files; this input has {others}. "
-            "Make two inputs of it, wat for the one with the crawl."
+            f"{_place(source, number, 'wat')}: 'wat' adds to documents of WARC and WET files; this input has {', '.join(sorted(others))}. "
+            + next((why for kind, why in wat_files.NOT_JOINED.items() if kind in others), wat_files.TWO_INPUTS)
         )
     given = [key for key in SQL_KEYS if getattr(entry, key) is not None]
     if given and "sql" not in formats:
