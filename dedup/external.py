@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dedup.columns import frozen
-from dedup.graph import Decisions, Graph
+from dedup.graph import KEPT, KEY, NEAR, TWIN, Decisions, Graph
 from dedup.graph_files import Column, Room, Sizes, Spool
 from dedup.graph_ranges import Ranges, components, first_set, keepers, ordered
 from dedup.graph_ranks import Numbers, Ranked, lexical_order, ranked
@@ -32,7 +32,6 @@ from kernels.ranges import gather, settle
 # What deciding in memory takes at the peak: bytes a node besides its words, a word of a node, a pair. Measured with 5 M
 # nodes of 3 words and 10 M edges: 1.2 GB, for which this says 1.6.
 _NODE_BYTES, _WORD_BYTES, _PAIR_BYTES = 120, 16, 80
-_KEPT, _TWIN = 2, 1
 
 
 def decide_texts(graph: Graph, folder: str | Path, memory: int, sizes: Sizes | None = None) -> Iterator[Decisions]:
@@ -85,7 +84,7 @@ def _in_memory(nodes: list[Any], edges: list[Any], loose: list[Any], twins: list
     n, order, rank = len(doc), lexical_order([*words.T, doc]), np.empty(len(doc), np.int64)
     rank[order] = np.arange(n)
     table, by_rank, keys = Numbers(doc, rank), doc[order], words[order, -2:]
-    edge_rows = _renamed(table, [_rows(*chunk) for chunk in edges], 3)
+    edge_rows = _renamed(table, [pair_rows(*chunk) for chunk in edges], 3)
     edges.clear()
     twin_pairs, loose_pairs = _renamed(table, twins, 2), _renamed(table, loose, 2)
     del order, words, table
@@ -148,11 +147,11 @@ def _on_files(graph: Graph, room: Room) -> Iterator[Decisions]:
     known = ranked(room, graph.nodes)
     ranges = Ranges(known.nodes, room.sizes.span)
     node, twins = _contracted(room, known, ranges, graph.twins())
-    edges = _by_range(room, "edges", known, ranges, (_rows(*chunk) for chunk in graph.edges()), 3)
-    loose = _by_range(room, "loose", known, ranges, graph.loose(), 2)
+    edges = by_range(room, "edges", known, ranges, (pair_rows(*chunk) for chunk in graph.edges()), 3)
+    loose = by_range(room, "loose", known, ranges, graph.loose(), 2)
     cluster = components(room, "cluster", ranges, [edges, loose])
     state, back = first_set(room, ranges, edges)
-    found = room.spool("found", 3, len(ranges))  # (keeper, index and flags, similarity)
+    found = room.spool("found", 3, len(ranges))  # (keeper, index and why, similarity)
     members = room.spool("members", 4, len(ranges))  # (cluster, index, key, key)
     for number, bounds in enumerate(ranges):
         keeper, similarity = keepers(state, back, number, bounds)
@@ -160,21 +159,22 @@ def _on_files(graph: Graph, room: Room) -> Iterator[Decisions]:
         root = cluster.read(*bounds)[:, 0]
         for at, index, keys, twin in _members_of(known, node, twins, number, bounds):
             is_twin = kept[at] & twin
-            flags = np.where(is_twin, _TWIN, np.where(kept[at], _KEPT, 0)).astype(np.uint64)
+            why = np.where(is_twin, TWIN, np.where(kept[at], KEPT, NEAR)).astype(np.uint64)
             like = np.where(is_twin, 1.0, similarity[at]).view(np.uint64)
             found.add(
-                ranges.of(keeper[at]), np.column_stack([keeper[at].view(np.uint64), index * np.uint64(4) + flags, like])
+                ranges.of(keeper[at]), np.column_stack([keeper[at].view(np.uint64), index * np.uint64(4) + why, like])
             )
             members.add(ranges.of(root[at]), np.column_stack([root[at], index, keys]))
-    yield from _by_document(known, *_named(room, known, ranges, found, members))
+    yield from by_document(known, *named(room, known, ranges, found, members))
 
 
-def _rows(pairs: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+def pair_rows(pairs: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+    """Rows of three words, the last the bits of a float64."""
     weights = np.ascontiguousarray(similarities, np.float64).view(np.uint64)
     return np.column_stack([np.asarray(pairs, np.uint64).reshape(-1, 2), weights])
 
 
-def _by_range(room: Room, name: str, known: Ranked, ranges: Ranges, chunks: Iterable[np.ndarray], width: int) -> Spool:
+def by_range(room: Room, name: str, known: Ranked, ranges: Ranges, chunks: Iterable[np.ndarray], width: int) -> Spool:
     """Pairs of documents as pairs of ranks, by the range of the better."""
     spool = room.spool(name, width, len(ranges))
     for rows in known.rename(f"{name}-named", chunks):
@@ -188,7 +188,7 @@ def _contracted(
 ) -> tuple[Column | None, Spool | None]:
     """By rank the best-ranked of equal text, whose number `known` then gives for all of them; and (best, index, key,
     key) of the others by range of the best. None for both if no texts are equal."""
-    pairs = _by_range(room, "twins", known, ranges, twins, 2)
+    pairs = by_range(room, "twins", known, ranges, twins, 2)
     if not pairs.rows:
         return None, None
     node = components(room, "node", ranges, [pairs])
@@ -221,9 +221,10 @@ def _members_of(
     twins.drop(number)
 
 
-def _named(room: Room, known: Ranked, ranges: Ranges, found: Spool, members: Spool) -> tuple[Spool, Spool]:
-    """By part of the documents: (index and flags, keeper's document, similarity) and (index, cluster's document, key,
-    key, size)."""
+def named(room: Room, known: Ranked, ranges: Ranges, found: Spool, members: Spool) -> tuple[Spool, Spool]:
+    """Of `found` (keeper, index and why it goes, similarity or kind of key) and `members` (cluster, index, key,
+    key), by part of the documents: (index and why, keeper's document, similarity or kind) and (index, cluster's document, key, key,
+    size)."""
     parts = len(known.bounds) + 1
     named, clustered = room.spool("named", 3, parts), room.spool("clustered", 5, parts)
     for number, (low, high) in enumerate(ranges):
@@ -243,30 +244,31 @@ def _named(room: Room, known: Ranked, ranges: Ranges, found: Spool, members: Spo
     return named, clustered
 
 
-def _by_document(known: Ranked, named: Spool, clustered: Spool) -> Iterator[Decisions]:
+def by_document(known: Ranked, named: Spool, clustered: Spool) -> Iterator[Decisions]:
+    """Decisions, a part at a time; takes the spools away."""
     for part in range(len(named)):
         low, high = known.part(part)
         if low == high:
             continue
-        flags = np.empty(high - low, np.uint8)
+        why = np.empty(high - low, np.uint8)
         keeper, cluster = np.empty(high - low, np.uint64), np.empty((high - low, 4), np.uint64)
-        similarity = np.empty(high - low)
+        like = np.empty(high - low, np.uint64)
         for block in named.blocks(part):
             at = (block[:, 0] // np.uint64(4)).astype(np.int64) - low
-            flags[at] = block[:, 0] % np.uint64(4)
-            keeper[at], similarity[at] = block[:, 1], block[:, 2].copy().view(np.float64)
+            why[at] = block[:, 0] % np.uint64(4)
+            keeper[at], like[at] = block[:, 1], block[:, 2]
         for block in clustered.blocks(part):
             cluster[block[:, 0].astype(np.int64) - low] = block[:, 1:]
         yield Decisions(
             doc=known.docs.read(low, high)[:, 0],
-            kept=flags == _KEPT,
+            kept=why == KEPT,
             keeper=keeper,
-            similarity=similarity,
-            twin=flags == _TWIN,
+            similarity=np.where(why == KEY, np.nan, like.view(np.float64)),
+            twin=why == TWIN,
             cluster=cluster[:, 0],
             cluster_key=cluster[:, 1:3],
             cluster_size=cluster[:, 3].astype(np.int64),
-            kind=np.zeros(high - low, np.uint8),
+            kind=np.where(why == KEY, like, 0).astype(np.uint8),
         )
         named.drop(part)
         clustered.drop(part)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+KEPT, TWIN, KEY, NEAR = 0, 1, 2, 3
+"""Why a document goes: not at all, for an equal text, an equal key, a similar text."""
+
 
 @dataclass(frozen=True)
 class Graph:

@@ -53,13 +53,20 @@ class Spool:
     def __init__(self, prefix: Path, width: int, parts: int, sizes: Sizes):
         self.rows = 0
         self._prefix, self._parts = prefix, parts
-        self._block = max(1, sizes.block // (8 * width))
-        held = max(1, sizes.buffer // (8 * width))
-        self._rows = np.empty((held, width), np.uint64)
-        self._dealt = np.empty((held, width), np.uint64) if parts > 1 else self._rows
-        self._of = np.empty(held, np.int32)
+        self._width, self._block = width, max(1, sizes.block // (8 * width))
+        self._room = max(1, sizes.buffer // (8 * width))
         self._ends = np.zeros(parts, np.int64)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._rows = self._dealt = np.empty((0, self._width), np.uint64)
+        self._of = np.empty(0, np.int32)
         self._held = 0
+
+    def _take(self) -> None:
+        self._rows = np.empty((self._room, self._width), np.uint64)
+        self._dealt = np.empty_like(self._rows) if self._parts > 1 else self._rows
+        self._of = np.empty(self._room, np.int32)
 
     def __len__(self) -> int:
         """The number of parts."""
@@ -70,6 +77,8 @@ class Spool:
         rows = rows.view(np.uint64)
         self.rows += len(rows)
         start = 0
+        if len(rows) and not len(self._rows):
+            self._take()
         while start < len(rows):
             if self._held == len(self._rows):
                 self._write()
@@ -95,10 +104,12 @@ class Spool:
         self._held = 0
 
     def blocks(self, part: int) -> Iterator[np.ndarray]:
-        """The rows of one part, uint64 (n, width), in the order they came; none may come to it meanwhile."""
+        """The rows of one part, uint64 (n, width), in the order they came; none may come to it meanwhile. What is held of all
+        parts is written and let go."""
         if self._held:
             self._write()
-        width = self._rows.shape[1]
+        self._let_go()
+        width = self._width
         if not self._file(part).exists():
             return
         with open(self._file(part), "rb", buffering=0) as file:
@@ -107,14 +118,14 @@ class Spool:
 
     def whole(self, part: int) -> np.ndarray:
         """The rows of one part at once."""
-        return np.concatenate([np.empty((0, self._rows.shape[1]), np.uint64), *self.blocks(part)])
+        return np.concatenate([np.empty((0, self._width), np.uint64), *self.blocks(part)])
 
     def size(self, part: int) -> int:
         """Rows of one part."""
         if self._held:
             self._write()
         file = self._file(part)
-        return file.stat().st_size // (8 * self._rows.shape[1]) if file.exists() else 0
+        return file.stat().st_size // (8 * self._width) if file.exists() else 0
 
     def drop(self, part: int) -> None:
         """Removes one part."""

@@ -9,7 +9,7 @@ The answers are those of `dedup.survivors`, whatever the ranges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -70,12 +70,12 @@ def components(room: Room, name: str, ranges: Ranges, pairs: list[Spool]) -> Col
         low, high = ranges[number]
         label = labels.read(low, high)[:, 0].view(np.int64)
         answer = np.empty(high - low, np.int64)
-        for block in _signed(answers, number):
+        for block in signed(answers, number):
             answer[block[:, 0] - low] = block[:, 1]
         asked = label < 0
         label[asked] = answer[-1 - label[asked]]
         labels.write(low, label)
-        for block in _signed(hints, number):
+        for block in signed(hints, number):
             answers.add(ranges.of(block[:, 1]), np.column_stack([block[:, 1], label[block[:, 0] - low]]))
         answers.drop(number)
         hints.drop(number)
@@ -87,9 +87,9 @@ def _roots(ranges: Ranges, number: int, pairs: list[Spool], hints: Spool, passed
     place in the range of the member that asks."""
     low, high = ranges[number]
     parent, least, outer = np.arange(high - low), np.arange(low, high), np.full(high - low, -1)
-    for block in _signed(hints, number):
+    for block in signed(hints, number):
         lower(frozen(block, np.int64), low, least)
-    for block in chain.from_iterable(_signed(spool, number) for spool in pairs):
+    for block in chain.from_iterable(signed(spool, number) for spool in pairs):
         out = np.empty((len(block), 2), np.int64)
         count = unite(frozen(block, np.int64), low, parent, least, outer, out)
         passed.add(ranges.of(out[:count, 0]), out[:count])
@@ -104,29 +104,43 @@ def _roots(ranges: Ranges, number: int, pairs: list[Spool], hints: Spool, passed
 
 
 def first_set(room: Room, ranges: Ranges, edges: Spool) -> tuple[Column, Spool]:
-    """The first maximal independent set. By number (keeper, similarity), the node itself if kept; of a removed one
-    the best of those offered so far, and a spool of what is still to offer (see `keepers`).
+    """The first maximal independent set, as `settled`."""
 
-    `edges`: (first, second, similarity) by the range of the first, smaller one.
-    """
-    state = room.column("keepers", 2, ranges.nodes)
-    told, back = room.spool("told", 3, len(ranges)), room.spool("back", 3, len(ranges))
-    for number, (low, high) in enumerate(ranges):
+    def decide(number: int, told: Spool) -> np.ndarray:
+        low, high = ranges[number]
         alive = np.ones(high - low, bool)
-        for block in _signed(told, number):
+        for block in signed(told, number):
             strike(frozen(block, np.int64), low, alive)
         for first, ends in _inner_edges(edges, number, (low, high), room.sizes.inner):
             if first is None:
                 first_independent_set(ends, alive)
             elif alive[first]:
                 alive[ends[:, 1]] = False
+        return alive
+
+    return settled(room, "set", ranges, edges, decide)
+
+
+def settled(
+    room: Room, name: str, ranges: Ranges, edges: Spool, decide: Callable[[int, Spool], np.ndarray]
+) -> tuple[Column, Spool]:
+    """By number (keeper, similarity), the node itself if kept; of a removed one the best of those offered so far, and a
+    spool of what is still to offer (see `keepers`).
+
+    `edges`: (first, second, similarity) by the range of the first, smaller one. `decide(number of the range, what it was
+    told)`: which of its nodes are kept (bool), no two of an edge.
+    """
+    state = room.column(f"{name}-keepers", 2, ranges.nodes)
+    told, back = room.spool(f"{name}-told", 3, len(ranges)), room.spool(f"{name}-back", 3, len(ranges))
+    for number, (low, high) in enumerate(ranges):
+        alive = decide(number, told)
         keeper, similarity = np.arange(low, high), np.full(high - low, np.nan)
-        for block in _signed(edges, number):
+        for block in signed(edges, number):
             out = np.empty_like(block)
             edge = frozen(block, np.int64)
             count = settle(edge, edge.view(np.float64), low, alive, keeper, similarity, out)
             told.add(ranges.of(out[:count, 0]), out[:count])
-        for block in _signed(told, number):
+        for block in signed(told, number):
             out = np.empty_like(block)
             message = frozen(block, np.int64)
             count = reply(message, message.view(np.float64), low, alive, keeper, similarity, out)
@@ -159,7 +173,7 @@ def _inner_edges(
 
 def _inner(edges: Spool, number: int, bounds: tuple[int, int]) -> Iterator[np.ndarray]:
     low, high = bounds
-    for block in _signed(edges, number):
+    for block in signed(edges, number):
         yield block[block[:, 1] < high, :2] - low
 
 
@@ -176,12 +190,13 @@ def keepers(state: Column, back: Spool, number: int, bounds: tuple[int, int]) ->
     """Of one range the keeper int64 and the similarity float64 (NaN if kept), once every range is through."""
     rows = state.read(*bounds)
     keeper, similarity = rows[:, 0].astype(np.int64), rows[:, 1].copy().view(np.float64)
-    for block in _signed(back, number):
+    for block in signed(back, number):
         offers = frozen(block, np.int64)
         offer_all(offers, offers.view(np.float64), bounds[0], keeper, similarity)
     back.drop(number)
     return keeper, similarity
 
 
-def _signed(spool: Spool, number: int) -> Iterator[np.ndarray]:
+def signed(spool: Spool, number: int) -> Iterator[np.ndarray]:
+    """The blocks of a part as int64."""
     return (block.view(np.int64) for block in spool.blocks(number))

@@ -5,15 +5,16 @@ not the keys of each other. So documents are taken one by one in the order of th
 has its text, one of its keys, or a similar text.
 
     1 and 2 have one text, 2 and 3 one URL, order 1, 2, 3   ->   1 and 3 kept: nobody who is kept has the URL of 3
+
+In memory and by places; a run decides by the same rule on files (`dedup.external_keyed`).
 """
 
 import numpy as np
 
 from dedup.columns import frozen
+from dedup.graph import KEPT, KEY, NEAR, TWIN
 from dedup.survivors import Verdict, _as_pairs, _keepers, components
 from kernels.keyed import keyed_independent_set
-
-_TWIN, _KEY, _NEAR = 1, 2, 3
 
 
 def keyed_survivors(
@@ -37,25 +38,28 @@ def keyed_survivors(
     real = ends[:, 0] != ends[:, 1]
     ends, weights = ends[real], np.asarray(similarities, np.float64)[real]
 
-    kept, node_kept, why = np.zeros(n, bool), np.full(n, -1, np.int64), np.zeros(n, np.uint8)
-    keyed_independent_set(frozen(node, np.int64), *_beside(n, ends), *_beside(n, keys), kept, node_kept, why)
+    node_kept, why = np.full(n, -1, np.int64), np.zeros(n, np.uint8)
+    struck, blocked = np.zeros(n, bool), np.zeros(n, bool)
+    near, equal = beside(n, ends), beside(n, keys)
+    keyed_independent_set(0, n, 0, frozen(node, np.int64), *near, *equal, struck, blocked, node_kept, why)
+    kept = why == KEPT
 
-    near, near_similarity = _keepers(n, node_kept >= 0, ends, weights)
+    near_keeper, near_similarity = _keepers(n, node_kept >= 0, ends, weights)
     key_keeper, key_kind = _key_keepers(n, kept, keys, np.asarray(kinds, np.uint8))
-    keeper = np.where(why == _TWIN, node_kept[node], np.where(why == _KEY, key_keeper, node_kept[near[node]]))
-    similarity = np.where(why == _TWIN, 1.0, np.where(why == _NEAR, near_similarity[node], np.nan))
+    keeper = np.where(why == TWIN, node_kept[node], np.where(why == KEY, key_keeper, node_kept[near_keeper[node]]))
+    similarity = np.where(why == TWIN, 1.0, np.where(why == NEAR, near_similarity[node], np.nan))
     cluster = components(n, np.concatenate((ranked, twins, keys)))
 
     document = np.empty(n, np.int64)
     document[order] = np.arange(n)
     named = np.where(kept, -1, document[keeper]) if n else keeper
-    kind = np.where(why == _KEY, key_kind, 0).astype(np.uint8)
+    kind = np.where(why == KEY, key_kind, 0).astype(np.uint8)
     return Verdict(
-        kept[order], named[order], similarity[order], (why == _TWIN)[order], document[cluster[order]], kind[order]
+        kept[order], named[order], similarity[order], (why == TWIN)[order], document[cluster[order]], kind[order]
     )
 
 
-def _beside(n: int, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def beside(n: int, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of each of n nodes: offsets int64 (n + 1), nodes int64."""
     both = np.concatenate((pairs, pairs[:, ::-1]))
     both = both[np.argsort(both[:, 0], kind="stable")]

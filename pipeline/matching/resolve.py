@@ -1,8 +1,8 @@
 """Stage resolve: from verified pairs to who stays: one verdict on every document that any pair names.
 
 Documents without a pair need no verdict and cost nothing here. The graph is decided in memory if it fits into the
-recipe's memory, else over partition files; the answer is the same (`dedup.decide`). Round 0 works on what match found,
-each later round also on what probing held-out documents found (`pipeline.splits.assign`).
+recipe's memory, else (and always where documents share keys) over partition files; the answer is the same (`dedup.decide`).
+Round 0 works on what match found, each later round also on what probing held-out documents found (`pipeline.splits.assign`).
 
 Files, one for each group of document files:
 
