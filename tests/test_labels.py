@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import tracemalloc
-from collections import Counter
+from collections import Counter, namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_run import kept, manifest, rejected
 
+from dedup.contradictions import Contradictions
+from dedup.graph_files import Room, Sizes
 from pipeline.commands.check import check
 from pipeline.commands.explain import explain
 from pipeline.commands.outlook import outlook
@@ -25,10 +27,11 @@ from pipeline.engines.local import LocalEngine
 from pipeline.errors import RecipeError
 from pipeline.job import prepare
 from pipeline.mixtures import labels
-from pipeline.mixtures.conflicts import DOCS, contradictions, details
+from pipeline.mixtures.conflicts import DOCS, WORDS, details
 from pipeline.progress import Silent, funnel
 from pipeline.run import run
 
+CONFLICTS = "labels/conflicts.parquet"
 RECIPE = """
 input: {{paths: {path}}}
 labels: {labels}
@@ -212,6 +215,78 @@ def test_mix_by_label_needs_labels(tmp_path):
         prepare(str(page))
 
 
+Found = namedtuple("Found", "pairs similarity rows others")
+
+
+def contradictions(folder, edges, similarity, twins, label, sizes):
+    """All that `Contradictions` finds, each chunk of one row."""
+    label = np.array(label, np.int64)
+    edges, twins = (np.array(pairs, np.int64).reshape(-1, 1, 2) for pairs in (edges, twins))
+    near = zip(edges, np.asarray(similarity, float).reshape(-1, 1))
+    found = Contradictions(Room(folder, sizes), len(label), twins, near, lambda low, high: label[low:high])
+    pairs, alike = (np.concatenate(column) for column in zip(*[(np.empty((0, 2), int), []), *found.pairs()]))
+    rows = np.concatenate([np.empty((0, 4), int), *found.rows()])
+    assert (label[rows[:, :2]] == rows[:, 2:]).all()
+    return Found(pairs, alike, rows[:, 0], rows[:, 1])
+
+
+@given(st.data())
+def test_ranges_do_not_matter(tmp_path_factory, data):
+    """Nor does it matter how much is held; of one pair named twice the first similarity stays."""
+    n = data.draw(st.integers(1, 30))
+    place = st.integers(0, n - 1)
+    label = data.draw(st.lists(st.integers(-1, 3), min_size=n, max_size=n))
+    edges = data.draw(st.lists(st.tuples(place, place), max_size=40))
+    texts = data.draw(st.integers(1, n))
+    twins = [(i % texts, i) for i in range(texts, n)]
+    sizes = data.draw(st.builds(Sizes, st.integers(1, 9), st.integers(1, 400), st.integers(1, 400), st.just(1)))
+    one, other = (
+        contradictions(tmp_path_factory.mktemp("graph"), edges, np.linspace(0.5, 0.9, len(edges)), twins, label, some)
+        for some in (Sizes(1000, 1 << 16, 1 << 16, 1), sizes)
+    )
+    for expected, found in zip(one, other):
+        np.testing.assert_array_equal(expected, found)
+    listed = one.pairs.tolist()
+    assert (np.diff(one.rows) > 0).all() and listed == sorted(listed)
+
+
+def test_conflicts_do_not_hang_on_memory(tmp_path, monkeypatch):
+    """The least that is held of a graph, and all of it: the same bytes."""
+    rows, _ = families()
+    whole = run_of(tmp_path, rows)
+    monkeypatch.setattr("pipeline.mixtures.conflicts.BLOCK", 7)
+    whole_in_blocks = run_of(tmp_path, rows, name="blocks")
+    seen = []
+    monkeypatch.setattr(
+        Sizes, "within", classmethod(lambda cls, memory, words: seen.append(memory) or cls(5, 99, 99, 9))
+    )
+    small = run_of(tmp_path, rows, name="small")
+    assert seen and (small / CONFLICTS).read_bytes() == (whole_in_blocks / CONFLICTS).read_bytes()
+    assert pq.read_table(small / CONFLICTS).equals(pq.read_table(whole / CONFLICTS))
+    for name in ("rejected", "train"):
+        for file in (whole / name).iterdir():
+            assert file.read_bytes() == (small / name / file.name).read_bytes()
+
+
+def test_conflicts_keep_to_their_memory(tmp_path):
+    """4 MiB for 300,000 documents in 900,000 pairs: 29 MB as they come."""
+    chance, n, budget = np.random.default_rng(3), 300_000, 4 << 20
+    label, twins = chance.integers(-1, 5, n), np.column_stack([np.arange(n // 10), np.arange(n // 10) + n // 2])
+
+    def near():
+        some = np.random.default_rng(4)
+        for _ in range(90):
+            yield (n * some.random((10_000, 2)) ** 3).astype(np.int64), some.random(10_000)
+
+    tracemalloc.start()
+    room = Room(tmp_path, Sizes.within(budget, WORDS))
+    found = Contradictions(room, n, iter([twins]), near(), lambda low, high: label[low:high])
+    pairs, rows = sum(len(p) for p, _ in found.pairs()), sum(map(len, found.rows()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pairs > 500_000 and rows > 100_000 and peak < 2 * budget, (pairs, rows, peak)
+
+
 # -- against the plain definition ------------------------------------------------------------------
 
 
@@ -222,9 +297,10 @@ def test_mix_by_label_needs_labels(tmp_path):
             st.lists(st.integers(0, 3), min_size=len(label), max_size=len(label)),
             st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=5),
         )
-    )
+    ),
+    st.builds(Sizes, st.integers(1, 6), st.integers(1, 400), st.integers(1, 400), st.just(1)),
 )
-def test_contradictions_are_what_the_definition_says(case):
+def test_contradictions_are_what_the_definition_says(tmp_path_factory, case, sizes):
     """All pairs of documents of equal or neighbouring texts, one by one."""
     label, text, near = case
     first = {t: text.index(t) for t in text}
@@ -236,8 +312,7 @@ def test_contradictions_are_what_the_definition_says(case):
         for a, b in itertools.combinations(range(len(label)), 2)
         if (text[a] == text[b] or frozenset((text[a], text[b])) in alike) and -1 < label[a] != label[b] > -1
     }
-    shaped = [np.array(pairs, np.int64).reshape(-1, 2) for pairs in (edges, twins)]
-    found = contradictions(shaped[0], np.full(len(edges), 0.9), shaped[1], np.array(label, np.int64))
+    found = contradictions(tmp_path_factory.mktemp("graph"), edges, np.full(len(edges), 0.9), twins, label, sizes)
     listed = set(map(tuple, found.pairs.tolist()))
     assert listed <= wrong and len(listed) == len(found.pairs)
     assert set(found.rows.tolist()) == {row for pair in wrong for row in pair}

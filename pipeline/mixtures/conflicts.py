@@ -1,9 +1,8 @@
 """Stage conflicts: documents that are alike and have different labels; after the last round of assign.
 
-Alike are documents of equal text (case and white space aside) and verified near-duplicates, whatever became of them in dedup. Equal
-texts are one node: of a node and of two neighbouring nodes each document whose label another one contradicts is in
-conflict. One task, which holds all pairs at once, whatever `run.memory` says: about 400 bytes a pair at its peak, and the ids of those
-in conflict.
+Alike are documents of equal text (case and white space aside) and verified near-duplicates, whatever became of them in dedup: see
+`dedup.contradictions`. One task; pairs and documents go over scratch files, in half of `run.memory`; the labels that there are, each
+once, are held.
 
     labels/conflicts.parquet     a row a pair: one of each label, with ids and similarity
     .work/conflicts/docs.arrow   (document, what the ledger says of it), by number
@@ -11,7 +10,10 @@ in conflict.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from dedup.contradictions import Contradictions
+from dedup.graph_files import Room, Sizes
 from pipeline.files.commit import Attempt
-from pipeline.files.stage_files import DOC_BITS, Files, manifests, opened
+from pipeline.files.stage_files import DOC_BITS, Files, manifests, opened, output_rows
 from pipeline.files.tables import ZSTD_LEVEL
 from pipeline.job import Job
 from pipeline.matching.groups import owners, rows_of
@@ -29,8 +33,11 @@ from pipeline.matching.older import compared, first_number
 
 FOLDER = "labels"
 EXAMPLES = 20
+LABEL = "carried.label"
 BLOCK = 1 << 16
-"""Pairs written at once."""
+"""Pairs read or written at once."""
+WORDS = 4
+"""What a document takes while a range of them is held, as order words of a node (see `dedup.graph_files.Sizes`)."""
 
 DOCS = pa.schema([("doc", pa.uint64()), ("detail", pa.string())])
 PAIRS = pa.schema(
@@ -40,141 +47,119 @@ PAIRS = pa.schema(
 
 def conflicts(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: pairs, documents, the first pairs as examples."""
-    with opened(job.output) as files:
-        edges, similarity, twins = _pairs(job, files, task["round"])
-        docs = np.unique(np.concatenate([edges.ravel(), twins.ravel()]))
-        names, label = _labels(job, files, docs)
-        found = contradictions(np.searchsorted(docs, edges), similarity, np.searchsorted(docs, twins), label)
-        told = np.unique(np.concatenate([found.pairs.ravel(), found.rows]))
-        named = _Named(told, _values(job, files, docs[told], "id"), names, label)
-        details = pc.binary_join_element_wise(
-            "labelled ", named.labels(found.rows), ", ", named.ids(found.others), " ", named.labels(found.others), ""
-        )
+    with opened(job.output) as files, tempfile.TemporaryDirectory(prefix="gristmill-conflicts-") as scratch:
+        corpus = _Corpus(job, files)
+        room = Room(scratch, Sizes.within(job.memory // 2, WORDS))
+        twins, near = corpus.twins(), corpus.near(task["round"])
+        found = Contradictions(room, corpus.places, twins, near, corpus.labels)
         output = attempt.create("docs", ".work/conflicts/docs.arrow")
         with pa.ipc.new_file(output.temp, DOCS) as sink:
-            sink.write_table(pa.table([pa.array(docs[found.rows]), details], schema=DOCS))
-        output.rows = len(found.rows)
-    if len(found.pairs):
-        output = attempt.create("conflicts", f"{FOLDER}/conflicts.parquet")
-        with pq.ParquetWriter(
-            output.temp, PAIRS, compression="zstd", compression_level=ZSTD_LEVEL, version="2.6"
-        ) as writer:
-            for start in range(0, len(found.pairs), BLOCK):
-                writer.write_table(named.table(found, slice(start, start + BLOCK)))
-        output.rows = len(found.pairs)
-    examples = named.table(found, slice(0, EXAMPLES)).to_pylist()
-    return {"pairs": len(found.pairs), "documents": len(found.rows), "examples": examples}
+            for rows in _cut(found.rows()):
+                sink.write_table(corpus.details(rows))
+                output.rows += len(rows)
+        pairs, examples = _write_pairs(corpus, found, attempt)
+    return {"pairs": pairs, "documents": output.rows, "examples": examples}
 
 
-@dataclass
-class _Named:
-    """Ids (of the rows `told`, ascending) and labels (`names` by the numbers `label`) of rows as Arrow columns."""
-
-    told: np.ndarray
-    names_of: pa.ChunkedArray
-    names: pa.Array
-    label: np.ndarray
-
-    def ids(self, rows: np.ndarray) -> pa.ChunkedArray:
-        return self.names_of.take(pa.array(np.searchsorted(self.told, rows)))
-
-    def labels(self, rows: np.ndarray) -> pa.Array:
-        return self.names.take(pa.array(self.label[rows]))
-
-    def table(self, found: Contradictions, some: slice) -> pa.Table:
-        """Some of the pairs as rows of PAIRS."""
-        one, other = found.pairs[some].T
-        columns = [self.ids(one), self.labels(one), self.ids(other), self.labels(other), found.similarity[some]]
-        return pa.table(columns, schema=PAIRS)
+def _write_pairs(corpus: _Corpus, found: Contradictions, attempt: Attempt) -> tuple[int, list[dict[str, Any]]]:
+    """Writes the list of pairs, if there are any. Returns how many, and the first ones."""
+    count, examples = 0, list[dict[str, Any]]()
+    rows = (np.column_stack([pairs, similarity.view(np.int64)]) for pairs, similarity in found.pairs())
+    with ExitStack() as stack:
+        for block in _cut(rows):
+            table = corpus.table(block)
+            if not count:
+                output = attempt.create("conflicts", f"{FOLDER}/conflicts.parquet")
+                options = {"compression": "zstd", "compression_level": ZSTD_LEVEL, "version": "2.6"}
+                writer = stack.enter_context(pq.ParquetWriter(output.temp, PAIRS, **options))
+            writer.write_table(table)
+            examples += table.slice(0, EXAMPLES - len(examples)).to_pylist()
+            count += len(table)
+            output.rows = count
+    return count, examples
 
 
-def _pairs(job: Job, files: Files, assigned: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(near pairs, their similarity, pairs of equal text), without documents of earlier corpora."""
-    matched = manifests(job.output, "match")
-    probed = [m for number in range(assigned) for m in manifests(job.output, f"probe-{number}")]
-    near, likeness, equal = [np.empty((0, 2), np.uint64)], [np.empty(0)], [np.empty((0, 2), np.uint64)]
-    for manifest in [*matched, *probed] if job.refine["minhash"] else []:
-        table = files.table(manifest, "edges")
-        near.append(np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1))
-        likeness.append(table["similarity"].to_numpy())
-    for manifest in matched:
-        table = files.table(manifest, "twins")
-        equal.append(np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1))
-    edges, similarity, twins = np.concatenate(near), np.concatenate(likeness), np.concatenate(equal)
-    own = (edges < first_number(job)).all(axis=1)
-    return edges[own], similarity[own], twins[(twins < first_number(job)).all(axis=1)]
+def _cut(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same rows, BLOCK at a time but for the last."""
+    held = None
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block])
+        whole = len(held) - len(held) % BLOCK
+        for start in range(0, whole, BLOCK):
+            yield held[start : start + BLOCK]
+        held = held[whole:]
+    if held is not None and len(held):
+        yield held
 
 
-def _labels(job: Job, files: Files, docs: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """The labels there are, in order, and the number of each document's (-1: it has none)."""
-    values = _values(job, files, docs, "carried.label")
-    names = pc.drop_null(pc.unique(values)).sort()
-    return names, pc.fill_null(pc.index_in(values, names), -1).to_numpy().astype(np.int64)
+class _Corpus:
+    """The run's own documents by place (0, 1, ... in the order of their numbers), and their labels as numbers: places in the
+    order of labels."""
 
+    def __init__(self, job: Job, files: Files) -> None:
+        self._job, self._files, self._older = job, files, first_number(job)
+        self._manifests = [m for m in compared(job) if m["index"] < int(self._older >> np.uint64(DOC_BITS))]
+        self._starts = np.cumsum([0, *(output_rows(m, "docs") for m in self._manifests)])
+        self.places = int(self._starts[-1])
+        found = [pc.unique(files.table(m, "features")[LABEL]) for m in self._manifests]
+        self._names = pc.unique(pa.chunked_array(found, pa.string())).drop_null().sort()
 
-def _values(job: Job, files: Files, docs: np.ndarray, column: str) -> pa.ChunkedArray:
-    """A column (text) of the features for documents in the order of their numbers."""
-    found: list[pa.Array] = []
-    owner = owners(docs)
-    for manifest in compared(job):
-        mine = docs[slice(*np.searchsorted(owner, [manifest["index"], manifest["index"] + 1]).tolist())]
-        if len(mine):
-            found += files.table(manifest, "features")[column].take(pa.array(rows_of(mine))).chunks
-    return pa.chunked_array(found, pa.string())
+    def twins(self) -> Iterator[np.ndarray]:
+        """Pairs of equal text, without documents of earlier corpora."""
+        for manifest in manifests(self._job.output, "match"):
+            yield from (pairs for pairs, _ in self._pairs(self._files.table(manifest, "twins")))
 
+    def near(self, assigned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Verified pairs and their similarity, likewise."""
+        if self._job.refine["minhash"]:
+            probed = (m for number in range(assigned) for m in manifests(self._job.output, f"probe-{number}"))
+            for manifest in itertools.chain(manifests(self._job.output, "match"), probed):
+                for pairs, batch in self._pairs(self._files.table(manifest, "edges")):
+                    yield pairs, batch["similarity"].to_numpy()
 
-# -- who contradicts whom --------------------------------------------------------------------------
+    def _pairs(self, table: pa.Table) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        for batch in table.to_batches(max_chunksize=BLOCK):
+            docs = np.stack([batch["a"].to_numpy(), batch["b"].to_numpy()], axis=1)
+            own = (docs < self._older).all(axis=1)
+            yield self._starts[owners(docs[own])] + rows_of(docs[own]), batch.filter(pa.array(own))
 
+    def labels(self, low: int, high: int) -> np.ndarray:
+        """int64: the number of each label of some places, -1 where there is none."""
+        values = pa.chunked_array(self._values(low, high, LABEL), pa.string())
+        return pc.fill_null(pc.index_in(values, self._names), -1).to_numpy().astype(np.int64)
 
-@dataclass(frozen=True)
-class Contradictions:
-    """`pairs` (n, 2) with `similarity`: rows that are alike and have two labels; `rows`: all rows in conflict, and one that
-    contradicts each in `others`."""
+    def _values(self, low: int, high: int, column: str) -> list[pa.Array]:
+        found: list[pa.Array] = []
+        first, last = np.searchsorted(self._starts, [low, high - 1], side="right") - 1
+        for at in range(first, last + 1):
+            start, rows = self._starts[at], output_rows(self._manifests[at], "docs")
+            some = slice(max(low - start, 0), min(high - start, rows))
+            found += self._files.table(self._manifests[at], "features")[column][some].chunks
+        return found
 
-    pairs: np.ndarray
-    similarity: np.ndarray
-    rows: np.ndarray
-    others: np.ndarray
+    def _of(self, places: np.ndarray, column: str) -> pa.Array:
+        """A column (text) of the features for places in any order."""
+        told, back = np.unique(places, return_inverse=True)
+        task = np.searchsorted(self._starts, told, side="right") - 1
+        found: list[pa.Array] = []
+        for at in np.unique(task).tolist():
+            rows = pa.array(told[slice(*np.searchsorted(task, [at, at + 1]).tolist())] - self._starts[at])
+            found += self._files.table(self._manifests[at], "features")[column].take(rows).chunks
+        return pa.chunked_array(found, pa.string()).combine_chunks().take(pa.array(back))
 
+    def details(self, rows: np.ndarray) -> pa.Table:
+        """Rows of DOCS of (document, one that contradicts it, label, label)."""
+        label, other_label = (self._names.take(pa.array(rows[:, side])) for side in (2, 3))
+        ids = self._of(rows[:, 1], "id")
+        task = np.searchsorted(self._starts, rows[:, 0], side="right") - 1
+        docs = (task.astype(np.uint64) << np.uint64(DOC_BITS)) + (rows[:, 0] - self._starts[task]).astype(np.uint64)
+        told = pc.binary_join_element_wise("labelled ", label, ", ", ids, " ", other_label, "")
+        return pa.table([pa.array(docs), told], schema=DOCS)
 
-def contradictions(edges: np.ndarray, similarity: np.ndarray, twins: np.ndarray, label: np.ndarray) -> Contradictions:
-    """Of documents 0..n-1 with labels (int64, -1: none), near pairs (int64 (m, 2)) and pairs (first of equal texts, other).
-
-    A pair is listed for each document of a text whose label is not the smallest of that text, and for each pair of texts
-    that have two labels between them.
-    """
-    n = len(label)
-    text = np.arange(n)
-    text[twins[:, 1]] = twins[:, 0]
-    known = np.flatnonzero(label >= 0)
-    low, high = _extremes(n, text[known], known, label[known])
-    inside = known[label[known] != label[low[text[known]]]]
-    edges, similarity = edges[(low[text[edges]] < n).all(axis=1)], similarity[(low[text[edges]] < n).all(axis=1)]
-    a, b = text[edges[:, 0]], text[edges[:, 1]]
-    ways = [np.stack(way, axis=1) for way in ((low[a], low[b]), (high[a], low[b]), (low[a], high[b]))]
-    differ = [label[way[:, 0]] != label[way[:, 1]] for way in ways]
-    chosen = np.select([each[:, None] for each in differ], ways, 0)
-    some = np.any(differ, axis=0)
-    pairs = np.sort(np.concatenate([np.stack([low[text[inside]], inside], axis=1), chosen[some]]), axis=1)
-    pairs, first = np.unique(pairs, axis=0, return_index=True)
-    alike = np.concatenate([np.ones(len(inside)), similarity[some]])[first]
-    # a text's labels and those of its neighbours
-    rows, near = np.concatenate([known, low[a], high[a], low[b], high[b]]), np.concatenate([text[known], b, b, a, a])
-    low, high = _extremes(n, near, rows, label[rows])
-    least, most = low[text[known]], high[text[known]]
-    out = (label[least] != label[known]) | (label[most] != label[known])
-    others = np.where(label[least] != label[known], least, most)
-    return Contradictions(pairs, alike, known[out], others[out])
-
-
-def _extremes(n: int, text: np.ndarray, rows: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each text the first row with its smallest label, and the first with its largest; n if it has none."""
-    found = []
-    for order in (np.lexsort((-rows, -label)), np.lexsort((-rows, label))):
-        at = np.full(n, n, np.int64)
-        at[text[order]] = rows[order]  # of several the last one stays
-        found.append(at)
-    return found[0], found[1]
+    def table(self, rows: np.ndarray) -> pa.Table:
+        """Rows of PAIRS of (document, document, bits of the similarity)."""
+        sides = [self._of(rows[:, side], name) for side in (0, 1) for name in ("id", LABEL)]
+        return pa.table([*sides, rows[:, 2].copy().view(np.float64)], schema=PAIRS)
 
 
 # -- what others read ------------------------------------------------------------------------------
