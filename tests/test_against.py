@@ -10,6 +10,7 @@ from test_run import kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
+from pipeline.files import storage
 from pipeline.job import prepare
 from pipeline.progress import Silent
 from pipeline.run import run as drive
@@ -106,6 +107,25 @@ def test_index_of_a_foreign_corpus(runs):
     assert f"holds the index of {len(rows)} documents" in told.stdout
     out = run(folder, "third", [new], more=f", against: [{folder / 'ix'}]")
     assert verdicts(out, "new") == verdicts(folder / "whole", "new")
+
+
+def test_a_corpus_on_s3_is_as_good_as_one_here(runs, s3_bucket):
+    """Its index, and its texts where it has none."""
+    folder, _, new = runs
+    for name in ("first", "textonly"):
+        for file in sorted(path for path in (folder / name).rglob("*") if path.is_file() and ".work" not in path.parts):
+            storage.write_bytes(f"{s3_bucket}/{name}/{file.relative_to(folder / name)}", file.read_bytes())
+        here = run(folder, f"here-{name}", [new], more=f", against: [{folder / name}]")
+        there = run(folder, f"there-{name}", [new], more=f", against: ['{s3_bucket}/{name}']")
+        files = [
+            {f["path"]: f["sha256"] for f in manifest(out)["files"] if not f["path"].startswith("rejected/")}
+            for out in (here, there)
+        ]
+        assert files[0] == files[1]  # the ledger names the corpus
+        assert verdicts(here, "new") == verdicts(there, "new")
+        details = {row["detail"] for row in rejected(there) if row["duplicate_of"].startswith("old")}
+        assert details == {f"in the earlier corpus {s3_bucket}/{name}"}
+        assert all(finding.ok for finding in check(str(there)))
 
 
 def test_letters(runs):
