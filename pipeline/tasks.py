@@ -31,7 +31,8 @@ from pipeline.matching.probe import probe
 from pipeline.matching.resolve import resolve
 from pipeline.mixtures.conflicts import conflicts
 from pipeline.mixtures.mixing import mix
-from pipeline.output.deal import deal, publish
+from pipeline.output.deal import deal
+from pipeline.output.publish import publish
 from pipeline.refining.fit import fit, fitted
 from pipeline.refining.refine import refine
 from pipeline.splits.assign import assign

@@ -14,7 +14,7 @@ from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
 from pipeline.files.commit import sha256_of
 from pipeline.job import resolve as resolve_job
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 from pipeline.progress import Silent
 from pipeline.recipes.recipe import read
 from pipeline.run import run

@@ -22,7 +22,7 @@ from corpus import CHECKOUT, DEMO, INPUTS, RECIPE, assignments, gristmill, mill,
 
 from pipeline.commands.check import check
 from pipeline.errors import RecipeError
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 
 
 def manifest(output: Path) -> dict:

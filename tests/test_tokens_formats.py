@@ -16,7 +16,7 @@ from pipeline.commands.check import check
 from pipeline.commands.explain import explain
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 from pipeline.progress import Silent
 from pipeline.run import run
 

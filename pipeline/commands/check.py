@@ -34,7 +34,7 @@ from pipeline.matching.older import layout_of
 from pipeline.mixtures.conflicts import FOLDER as CONFLICTS
 from pipeline.mixtures.labels import CONFLICT
 from pipeline.mixtures.mix import LEFT_OUT
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 from pipeline.splits.columns import ACROSS
 from pipeline.splits.options import Split, options
 from pipeline.tasks import job_path

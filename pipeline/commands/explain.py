@@ -21,7 +21,7 @@ from pipeline.errors import GristmillError, RunError
 from pipeline.files import storage
 from pipeline.folder import corpus_manifest
 from pipeline.job import Job
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 from pipeline.refining import values
 from pipeline.refining.refine import batches, build_steps, guarded
 from pipeline.tasks import job_path

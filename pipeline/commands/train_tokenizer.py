@@ -25,7 +25,7 @@ from pipeline.errors import InputError
 from pipeline.files import storage
 from pipeline.folder import corpus_manifest
 from pipeline.matching.older import layout_of
-from pipeline.output.deal import read_part
+from pipeline.output.writers import read_part
 from pipeline.readers import Columns, format_of, read
 
 MODELS = ("bpe", "unigram")

@@ -1,41 +1,32 @@
-"""Stages deal and publish: from verdicts to the files that the user gets.
+"""Stage deal: verdicts meet documents. A refine task's documents -> the kept ones, sorted into output shards
+(`pipeline.output.publish` writes them); its part of the ledger (rejected/part-00003.parquet) and of the quarantine
+(quarantine/part-00003.jsonl).
 
-    deal     a refine task's documents -> the kept ones, sorted into output shards; its part of the ledger
-             (rejected/part-00003.parquet) and of the quarantine (quarantine/part-00003.jsonl)
-    publish  one output shard: its documents from all deal tasks, in order of position, written as
-             train/part-00000.jsonl.zst
-
-A deal task holds one row group at a time; a publish task one piece of its output shard. Pieces are ranges of positions,
-as many as it takes for a piece to have about PIECE_BYTES of text.
+A task holds one row group at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
+piece to have about PIECE_BYTES of text: so much publish holds at once.
 """
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
-import zstandard
 
 from filters.step import set_column
 from pipeline import ledger
-from pipeline.chat.tables_out import written_rows
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.files.commit import Attempt
 from pipeline.files.stage_files import DOC_BITS, Files, manifests, opened, output_rows
-from pipeline.files.tables import ZSTD_LEVEL, SteadyWriter, conform
+from pipeline.files.tables import SteadyWriter, conform
 from pipeline.job import Job
-from pipeline.matching.clusters import corpus_schema, published_schema, repeated, with_cluster, with_fold
+from pipeline.matching.clusters import published_schema, repeated, with_cluster, with_fold
 from pipeline.matching.groups import group_starts, groups, mixed
 from pipeline.matching.older import compared, write_part
 from pipeline.mixtures.augmented import augmented
@@ -48,13 +39,9 @@ from pipeline.mixtures.mix import STEP as MIX_STEP
 from pipeline.mixtures.mixing import draws, times_of
 from pipeline.plan import final_splits
 from pipeline.splits.assign import why_words
-from pipeline.tokenized import FORMATS
-from pipeline.tokenized.publish import count_tokens, publish_tokens
 
 PIECE_BYTES = 16 << 20
 """Text of an output shard that a publish task holds at once. An output shard of 143 MB in one piece took 580 MB of memory."""
-
-# -- deal ------------------------------------------------------------------------------------------
 
 
 def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
@@ -64,7 +51,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     rejected_to = attempt.create("rejected", f"rejected/part-{index:05d}.parquet")
     rejects = SteadyWriter(rejected_to.temp, ledger.rejected_schema(job.refine["signals"], job.refine["rejected_text"]))
     dealt = attempt.create("dealt", f".work/deal/{index:06d}.arrow")
-    schema = _dealt_schema(job)
+    schema = dealt_schema(job)
     shape = _shape(job, task["round"])
     account: dict[str, Any] = {"kept": 0, "rejected": {}, "labels": {}}
     where: list[list[int]] = []
@@ -108,7 +95,8 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     return {**account, "copies": copied, "augmented": noise, "batches": where}
 
 
-def _dealt_schema(job: Job) -> pa.Schema:
+def dealt_schema(job: Job) -> pa.Schema:
+    """Columns of a document on its way to its output shard."""
     return published_schema(job).append(pa.field("_position", pa.uint64()))
 
 
@@ -275,157 +263,3 @@ def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index:
         output = attempt.create("quarantine", f"quarantine/part-{index:05d}.jsonl")
         shutil.copyfile(files.local(manifest, "quarantine"), output.temp)
         output.rows = output_rows(manifest, "quarantine")
-
-
-# -- publish ---------------------------------------------------------------------------------------
-
-
-def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
-    """Writes one output shard."""
-    split, part = task["split"], task["part"]
-    kind, tokens = job.publish["format"], job.publish["tokens"]
-    if kind in FORMATS:
-        return publish_tokens(
-            tokens, kind, _pieces(job, job.publish["splits"].index(split), part), attempt, split, part
-        )
-    output = attempt.create("part", f"{split}/part-{part:05d}.{kind}")
-    counts: dict[str, Any] = {"split": split, "rows": 0, "bytes": 0, "tokens": {"tokens": 0}}
-
-    def counted() -> Iterator[pa.Table]:
-        for table in _pieces(job, job.publish["splits"].index(split), part):
-            counts["rows"] += len(table)
-            counts["bytes"] += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
-            if tokens:
-                counts["tokens"]["tokens"] += count_tokens(tokens, table)
-            yield table
-
-    layout = job.publish["layout"]
-    if layout is None:
-        WRITERS[kind](counted(), output.temp, published_schema(job))
-    elif kind == "parquet":
-        schema = corpus_schema(job)
-        tables = (pa.Table.from_pylist(list(written_rows(t, schema, layout)), schema) for t in counted())
-        WRITERS[kind](tables, output.temp, schema)
-    else:
-        schema = corpus_schema(job)
-        write_rows(SINKS[kind], (row for t in counted() for row in written_rows(t, schema, layout)), output.temp)
-    output.rows = counts["rows"]
-    return counts
-
-
-def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
-    """The documents of an output shard in order, a piece at a time."""
-    found: dict[int, list[tuple[dict[str, Any], int]]] = {}
-    for manifest in manifests(job.output, "deal"):
-        for at, (its_split, its_part, piece) in enumerate(manifest["counts"]["batches"]):
-            if (its_split, its_part) == (split, part):
-                found.setdefault(piece, []).append((manifest, at))
-    with opened(job.output) as files:
-        paths: dict[str, str] = {}
-        for _, pieces in sorted(found.items(), key=lambda item: item[0]):
-            batches = []
-            for task, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
-                mine = list(group)
-                if task not in paths:
-                    paths[task] = files.local(mine[0][0], "dealt")
-                # read, not mapped: mapped pages of all pieces would stay in memory
-                with pa.OSFile(paths[task]) as source:
-                    reader = pa.ipc.open_file(source)
-                    batches += [reader.get_batch(at) for _, at in mine]
-            yield _in_order(pa.Table.from_batches(batches, _dealt_schema(job))).drop_columns(["_position"])
-
-
-def _in_order(table: pa.Table) -> pa.Table:
-    """Sorted by position; records that share source and id share a position, and are ordered by their content."""
-    positions = table["_position"].to_numpy()
-    if (positions[1:] > positions[:-1]).all():
-        return table
-    order = np.argsort(positions, kind="stable")
-    again = np.flatnonzero(positions[order][1:] == positions[order][:-1])
-    if len(again):
-        tied = np.isin(positions, positions[order][again])
-        content = np.array([""] * len(table), dtype=object)
-        rows = np.flatnonzero(tied)
-        content[rows] = [orjson.dumps(row).hex() for row in table.take(pa.array(rows)).to_pylist()]
-        order = np.array(sorted(range(len(table)), key=lambda i: (positions[i], content[i])), dtype=np.int64)
-    return table.take(pa.array(order))
-
-
-Writer = Callable[[Iterator[pa.Table], str, pa.Schema], None]
-
-
-def _write_jsonl(open_sink: Callable[[str], Any]) -> Writer:
-    def write(tables: Iterator[pa.Table], path: str, schema: pa.Schema) -> None:
-        batches = (batch for table in tables for batch in table.to_batches(max_chunksize=1024))
-        write_rows(open_sink, (row for batch in batches for row in batch.to_pylist()), path)
-
-    return write
-
-
-def write_rows(open_sink: Callable[[str], Any], rows: Iterator[dict[str, Any]], path: str) -> None:
-    """JSON Lines."""
-    with open_sink(path) as sink:
-        for row in rows:
-            sink.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-
-
-@contextmanager
-def _plain(path: str) -> Iterator[Any]:
-    with open(path, "wb") as file:
-        yield file
-
-
-@contextmanager
-def _zstd(path: str) -> Iterator[Any]:
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
-    with open(path, "wb") as file, compressor.stream_writer(file) as sink:
-        yield sink
-
-
-@contextmanager
-def _gzip(path: str) -> Iterator[gzip.GzipFile]:
-    # no file name and no time in the header: the same rows are the same bytes
-    with (
-        open(path, "wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as sink,
-    ):
-        yield sink
-
-
-def _write_parquet(tables: Iterator[pa.Table], path: str, schema: pa.Schema) -> None:
-    writer = SteadyWriter(path, schema, weigh="text" if "text" in schema.names else None)
-    for table in tables:
-        writer.write(table)
-    writer.close()
-
-
-SINKS: dict[str, Callable[[str], Any]] = {"jsonl": _plain, "jsonl.gz": _gzip, "jsonl.zst": _zstd}
-WRITERS: dict[str, Writer] = {**{kind: _write_jsonl(sink) for kind, sink in SINKS.items()}, "parquet": _write_parquet}
-
-
-def read_part(path: str, kind: str) -> Iterator[pa.Table]:
-    """The rows of a local output shard, as tables."""
-    if kind == "parquet":
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-            yield pa.Table.from_batches([batch])
-        return
-    rows: list[Any] = []
-    for line in _lines(path, kind):
-        rows.append(json.loads(line))
-        if len(rows) == 1024:
-            yield pa.Table.from_pylist(rows)
-            rows = []
-    if rows:
-        yield pa.Table.from_pylist(rows)
-
-
-def _lines(path: str, kind: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        if kind == "jsonl.zst":
-            import io
-
-            yield from io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-        elif kind == "jsonl.gz":
-            yield from gzip.GzipFile(fileobj=file)
-        else:
-            yield from file

@@ -1,0 +1,95 @@
+"""Stage publish: one output shard, its documents from all deal tasks, in order of position, written as
+train/part-00000.jsonl.zst. A task holds one piece of the shard (see `pipeline.output.deal`)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+
+from pipeline.chat.tables_out import written_rows
+from pipeline.files.commit import Attempt
+from pipeline.files.stage_files import manifests, opened
+from pipeline.job import Job
+from pipeline.matching.clusters import corpus_schema, published_schema
+from pipeline.output.deal import dealt_schema
+from pipeline.output.writers import SINKS, WRITERS, write_rows
+from pipeline.tokenized import FORMATS
+from pipeline.tokenized.publish import count_tokens, publish_tokens
+
+
+def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """Writes one output shard."""
+    split, part = task["split"], task["part"]
+    kind, tokens = job.publish["format"], job.publish["tokens"]
+    if kind in FORMATS:
+        return publish_tokens(
+            tokens, kind, _pieces(job, job.publish["splits"].index(split), part), attempt, split, part
+        )
+    output = attempt.create("part", f"{split}/part-{part:05d}.{kind}")
+    counts: dict[str, Any] = {"split": split, "rows": 0, "bytes": 0, "tokens": {"tokens": 0}}
+
+    def counted() -> Iterator[pa.Table]:
+        for table in _pieces(job, job.publish["splits"].index(split), part):
+            counts["rows"] += len(table)
+            counts["bytes"] += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
+            if tokens:
+                counts["tokens"]["tokens"] += count_tokens(tokens, table)
+            yield table
+
+    layout = job.publish["layout"]
+    if layout is None:
+        WRITERS[kind](counted(), output.temp, published_schema(job))
+    elif kind == "parquet":
+        schema = corpus_schema(job)
+        tables = (pa.Table.from_pylist(list(written_rows(t, schema, layout)), schema) for t in counted())
+        WRITERS[kind](tables, output.temp, schema)
+    else:
+        schema = corpus_schema(job)
+        write_rows(SINKS[kind], (row for t in counted() for row in written_rows(t, schema, layout)), output.temp)
+    output.rows = counts["rows"]
+    return counts
+
+
+def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
+    """The documents of an output shard in order, a piece at a time."""
+    found: dict[int, list[tuple[dict[str, Any], int]]] = {}
+    for manifest in manifests(job.output, "deal"):
+        for at, (its_split, its_part, piece) in enumerate(manifest["counts"]["batches"]):
+            if (its_split, its_part) == (split, part):
+                found.setdefault(piece, []).append((manifest, at))
+    with opened(job.output) as files:
+        paths: dict[str, str] = {}
+        for _, pieces in sorted(found.items(), key=lambda item: item[0]):
+            batches = []
+            for task, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
+                mine = list(group)
+                if task not in paths:
+                    paths[task] = files.local(mine[0][0], "dealt")
+                # read, not mapped: mapped pages of all pieces would stay in memory
+                with pa.OSFile(paths[task]) as source:
+                    reader = pa.ipc.open_file(source)
+                    batches += [reader.get_batch(at) for _, at in mine]
+            yield _in_order(pa.Table.from_batches(batches, dealt_schema(job))).drop_columns(["_position"])
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """Sorted by position; records that share source and id share a position, and are ordered by their content."""
+    positions = table["_position"].to_numpy()
+    if (positions[1:] > positions[:-1]).all():
+        return table
+    order = np.argsort(positions, kind="stable")
+    again = np.flatnonzero(positions[order][1:] == positions[order][:-1])
+    if len(again):
+        tied = np.isin(positions, positions[order][again])
+        content = np.array([""] * len(table), dtype=object)
+        rows = np.flatnonzero(tied)
+        content[rows] = [orjson.dumps(row).hex() for row in table.take(pa.array(rows)).to_pylist()]
+        order = np.array(sorted(range(len(table)), key=lambda i: (positions[i], content[i])), dtype=np.int64)
+    return table.take(pa.array(order))
