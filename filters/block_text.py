@@ -36,7 +36,9 @@ LONG_CELL = 200  # mean characters in a cell above which a table is taken for la
 
 _TAGS = re.compile(r"<[^>]*>")  # the serialiser writes a ">" inside a value as "&gt;"
 _BREAK = re.compile(r"(?:(?<!\s)\s+)?<br[^>]*>\s*")  # begun anew at each blank of a run, it would be quadratic
-_SPACE = re.compile(r"[ \t\r\n\f\xa0]+")
+_SPACE = re.compile(
+    r"[\t\r\n\f\xa0][ \t\r\n\f\xa0]*| [ \t\r\n\f\xa0]+"
+)  # runs of blanks, but not the single space between two words
 
 
 class _Mark(NamedTuple):

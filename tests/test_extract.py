@@ -9,9 +9,12 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from filters.block_text import _SPACE
 from filters.charset import codec, decode, meta_charset
-from filters.extract import extract, tidy
+from filters.extract import _cell, extract, tidy
 
 PAGE = "<html><head><title>t</title></head><body><nav><a href=/>Home</a></nav><main><h1>{0}</h1><p>{0} and more.</p></main></body></html>"
 
@@ -224,6 +227,19 @@ def test_what_is_left_out():
 )
 def test_tidy(text, expected):
     assert tidy(text) == expected
+
+
+ODD_BLANKS = "a<b \t\n\r\x0b\x0c\x1c\x85\xa0\u2003\u2028\u3000\u200b"
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from(ODD_BLANKS), max_size=30))
+def test_tidy_and_plain_are_what_their_patterns_say(text):
+    """The plain ways, which look at each character."""
+    inside = re.sub(r"(?<![ \t])[ \t]{2,}", _cell, text.replace("\r\n", "\n").replace("\r", "\n"))
+    ends = re.sub(r"(?<![^\S\n])[^\S\n]+(?=\n)", "", inside + "\n")
+    assert tidy(text) == re.sub(r"\n{3,}", "\n\n", ends).strip("\n").rstrip()
+    assert _SPACE.sub(" ", text) == re.sub(r"[ \t\r\n\f\xa0]+", " ", text)
 
 
 def test_unknown_engine():
