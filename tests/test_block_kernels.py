@@ -184,7 +184,9 @@ def test_trees_equal_a_walk_in_python():
         return int(model.leaves[model.leaf_starts[tree] + ~at])
 
     expected = [sum(leaf(tree, row) for tree in range(len(model.node_starts))) for row in rows]
-    assert tree_sums(rows, *model[:-1]).tolist() == expected
+    assert len(rows) >= 6
+    for count in range(len(rows) + 1):  # rows go down the trees four at once
+        assert tree_sums(rows[:count], *model[:-1]).tolist() == expected[:count]
 
 
 def test_a_model_for_other_features_is_refused(monkeypatch):
