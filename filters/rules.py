@@ -127,6 +127,8 @@ def _failures(rule: Rule, values: np.ndarray) -> tuple[np.ndarray, list[str], np
     high = np.inf if rule.max is None else rule.max
     failed = ~((values >= low) & (values <= high))  # also true for NaN
     bad = values[failed]
+    if not len(bad):
+        return failed, [], bad
     side = np.where(np.isnan(bad), 2, np.where(bad < low, 0, 1))
     names = [f"{rule.signal}.{each}" for each in ("min", "max", "nan")]
     return failed, [names[each] for each in side.tolist()], np.array([low, high, np.nan])[side]

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.affix import ALL_PUNCTUATION, FIRST_OF_LINE, HAS_LETTER, PROPER, UNITS, mark_flags, put_word
+from kernels.affix import ALL_PUNCTUATION, ENDS_SENTENCE, PROPER, UNITS
 from kernels.characters import ALPHA, DIGIT, LEAD, LOWER, PUNCTUATION, QUOTE, SYMBOL, TRAIL, UPPER
 from kernels.compile import part
-from kernels.memory import get, int64, put
+from kernels.memory import get, int64
 from kernels.simd import below, last_one, low_zeros
 
 LONGEST = 56  # bytes of a piece: a mask of them fits into 64 bits read at any bit of a byte
@@ -51,63 +51,62 @@ def _kind(piece, at):
 
 
 @part
-def _put(piece, start, end, words, count):
-    """Append the word data[start:end]; the new count."""
-    size = end - start
-    others = _bits(piece.others, piece, start, end)
-    if others == _ZERO:
-        flags = PROPER if _bits(piece.digits, piece, start, end) == below(size) else HAS_LETTER | PROPER
-    elif size == 1:
-        flags = mark_flags(_kind(piece, start))
-    elif others == below(size):
-        kinds = 0xFFFF
-        for at in range(start, end):
-            kinds &= _kind(piece, at)
-        flags = (0 if kinds & SYMBOL else PROPER) | (ALL_PUNCTUATION if kinds & PUNCTUATION else 0)
-    else:
-        letters = ~(others | _bits(piece.digits, piece, start, end)) & below(size)
-        flags = PROPER if letters == _ZERO else HAS_LETTER | PROPER
-    put_word(piece.data, start, end, size, flags, words, count)
-    return count + 1
+def _bit(piece, at):
+    return _ONE << np.uint64(at - piece.first)
+
+
+@part(forceinline=True)
+def ascii_flags(piece, start, size):
+    """The flags of the word of `size` bytes at data[start]."""
+    inside = below(size)
+    others = (piece.others >> np.uint64(start - piece.first)) & inside
+    numbers = (piece.digits >> np.uint64(start - piece.first)) & inside
+    kind = _kind(piece, start)
+    if others == inside and size > 1:
+        kind = _kinds_of_row(piece.data, start + 1, start + size, piece.kinds, kind)
+    # as `mark_flags`: the bits of SYMBOL, SENTENCE_END and PUNCTUATION, shifted
+    mark = (~kind >> 8) & PROPER | (kind >> 9) & ENDS_SENTENCE | (kind >> 7) & ALL_PUNCTUATION
+    word = PROPER | int64(others | numbers != inside)
+    return mark if others == inside else word
 
 
 @part
-def cut_ascii(piece, ends, new_line, words, count):
-    """Append the words of the piece to `words`, which holds `count`; the new count. ends: int64, room for 57."""
+def _kinds_of_row(data, at, end, kinds, kind):
+    """What `kind` and all of the marks data[at:end] are, as one word."""
+    while at < end and kind & (SYMBOL | PUNCTUATION) != 0:
+        kind &= int64(get(kinds, get(data, at)))
+        at += 1
+    return kind & (SYMBOL | PUNCTUATION)
+
+
+@part
+def cut_ascii(piece):
+    """Where the words of the piece begin: a bit a byte, the lowest for its first. They leave nothing out."""
     start, end = piece.first, piece.stop
-    before = count
+    begins = _ZERO
     while start < end and _has(piece.others, piece, start):
         width = _leading(piece, start, end)
         if width == 0:
             break
-        count = _put(piece, start, start + width, words, count)
+        begins |= _bit(piece, start)
         start += width
-    cut = 0
-    put(ends, 0, end)
     while start < end:
         width = _trailing(piece, start, end)
         if width == 0:
             break
         end -= width
-        cut += 1
-        put(ends, cut, end)
+        begins |= _bit(piece, end)
     while start < end and not _has(piece.others, piece, end - 1):
         width = _tail(piece, start, end)
         if width == 0:
             break
         end -= width
-        cut += 1
-        put(ends, cut, end)
+        begins |= _bit(piece, end)
     if start < end:
-        if _bits(piece.others, piece, start, end) == _ZERO:
-            count = _put(piece, start, end, words, count)
-        else:
-            count = _cut_core(piece, start, end, words, count)
-    for at in range(cut, 0, -1):
-        count = _put(piece, get(ends, at), get(ends, at - 1), words, count)
-    if new_line:
-        put(words.flags, before, get(words.flags, before) | FIRST_OF_LINE)
-    return count
+        begins |= _bit(piece, start)
+        if _bits(piece.others, piece, start, end) != _ZERO:
+            begins |= _cut_core(piece, start, end)
+    return begins
 
 
 @part
@@ -216,26 +215,25 @@ def _unit(piece, start, end):
 
 
 @part
-def _cut_core(piece, start, end, words, count):
-    """Cut at the marks inside; there is one."""
+def _cut_core(piece, start, end):
+    """Where words begin behind cuts at the marks inside; there is such a mark."""
+    begins = _ZERO
     if _is_url(piece, start, end):
-        return _put(piece, start, end, words, count)
-    begun = at = start
+        return begins
+    at = start
     while True:
         marks = _bits(piece.others, piece, at, end)
         if marks == _ZERO:
-            break
+            return begins
         at += low_zeros(marks)
         width = _mark_width(piece.data, at, end)
-        if at > start and _cuts(piece, at, at + width, end):
-            if at > begun:
-                count = _put(piece, begun, at, words, count)
-            count = _put(piece, at, at + width, words, count)
-            begun = at + width
-        at += width
+        behind = at + width
+        if at > start and _cuts(piece, at, behind, end):
+            begins |= _bit(piece, at)
+            begins |= _bit(piece, behind) if behind < end else _ZERO
+        at = behind
         if at >= end:
-            break
-    return _put(piece, begun, end, words, count) if begun < end else count
+            return begins
 
 
 @part

@@ -47,14 +47,16 @@ class Options(NamedTuple):
 def keep_lines(
     starts: np.ndarray, ends: np.ndarray, data: np.ndarray, kinds: np.ndarray, options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets, data) of the new texts: int64 of shape (n + 1,) and uint8."""
+    """(offsets, data) of the new texts: int64 of shape (n + 1,) and uint8, PAD bytes behind the last, so that kernels read it as it is."""
     lengths = ends - starts
     longest = int(lengths.max(initial=0))
     stops, begins = np.empty(longest + 2, np.int64), np.empty(longest + 2, np.int64)
     out = np.empty(int(lengths.sum()) + PAD, np.uint8)
     offsets = np.zeros(len(starts) + 1, np.int64)
     _keep_column(starts, ends, data, kinds, options, stops, begins, out, offsets)
-    return offsets, out[: offsets[-1]]
+    end = int(offsets[-1]) + PAD
+    out[end - PAD : end] = 0
+    return offsets, out[:end]
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 
 from kernels.compile import part
 from kernels.memory import get
+from kernels.simd import below, low_zeros, spaces
 
 TABLE_SIZE = 1 << 21
 
@@ -61,6 +62,10 @@ def before(data, at):
 @part
 def skip_spaces(data, start, end, kinds):
     """The place of the first character of data[start:end] that is not white space; `end` if there is none."""
+    if start < end and get(data, start) <= 32:  # an indent, mostly: 64 bytes at once
+        filled = ~spaces(data, start) & below(end - start)
+        if filled != np.uint64(0):
+            start += low_zeros(filled)
     while start < end:
         code, width = decode(data, start)
         if not get(kinds, code) & SPACE:

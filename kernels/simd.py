@@ -52,6 +52,9 @@ class _Bytes:
         offset = self.builder.sub(self.value, self._all(first))
         return self.builder.icmp_unsigned("<=", offset, self._all(last - first))
 
+    def has(self, bits: int) -> Any:
+        return self.builder.icmp_unsigned("!=", self.builder.and_(self.value, self._all(bits)), self._all(0))
+
     def either(self, *masks: Any) -> Any:
         out = masks[0]
         for mask in masks[1:]:
@@ -240,6 +243,11 @@ def _put_small_plain(out, place, data, at):
 
 # out[place:place + 64] = data[at:at + 64] with capitals of ASCII in lower case and white space of ASCII as spaces
 put_small = intrinsic(_put_small) if SIMD else _put_small_plain
+
+
+def flagged(flag: int) -> Any:
+    """A mask of the bytes in which this one bit is set."""
+    return _mask(lambda v: v.has(flag), lambda data, i: get(data, i) & flag != 0)
 
 
 def _bit_count(name: str) -> Any:

@@ -85,6 +85,14 @@ def test_sentences_alone_around_each_dot():
     assert counts.in_sentences(column(texts))["sentences"].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("end", [". B", ".B c", "! (b", "。b c", "é. b", ".\u2028b. c", "--. -- c"])
+def test_sentences_alone_behind_chunks_of_any_length(end):
+    """What is passed over and where a chunk begins is found by masks of some 57 bytes."""
+    texts = [f"{'x y ' * lead}{'a' * size}{end} d" for lead in (0, 1, 15) for size in range(1, 130)]
+    expected = plain_texts.in_sentences(texts)["sentences"]
+    assert counts.in_sentences(column(texts))["sentences"].tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("gap", ["\n", " \n ", "\n\n\n", " \r\n \x1c", " \x1f ", "\n" + " " * 70, " " * 70 + "\n"])
 def test_a_line_begins_behind_any_gap_across_blocks(gap):
     texts = [" " * lead + "a" * before + gap + "b. c" for lead in (0, 3) for before in range(56, 132)]
