@@ -21,11 +21,27 @@ def directory(hashes, bits):
 
 
 @kernel
-def equal_ranges(hashes, starts, bits, queries, first, count):
-    """For each query the place of the first equal hash, and how many are equal."""
-    down = np.uint64(64 - bits)
+def marked(hashes, bits):
+    """A set of bits: that of the lower `bits` of each hash. uint64 (2**bits / 64)."""
+    marks = np.zeros((1 << bits) >> 6, np.uint64)
+    mask = np.uint64((1 << bits) - 1)
+    for place in range(len(hashes)):
+        bit = hashes[place] & mask
+        marks[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
+    return marks
+
+
+@kernel
+def equal_ranges(hashes, starts, bits, marks, queries, first, count):
+    """For each query the place of the first equal hash, and how many are equal; any place where there is none. What
+    `marked` does not know is not looked for."""
+    down, mask = np.uint64(64 - bits), np.uint64(len(marks) * 64 - 1)
     for i in range(len(queries)):
         query = queries[i]
+        bit = query & mask
+        if not marks[bit >> np.uint64(6)] >> (bit & np.uint64(63)) & np.uint64(1):
+            first[i] = count[i] = 0
+            continue
         part = np.int64(query >> down)
         low, high = starts[part], starts[part + 1]
         end = high
