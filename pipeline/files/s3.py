@@ -109,6 +109,13 @@ def download(path: str, local: str) -> None:
         client().download_file(bucket, key, local)
 
 
+def read_range(path: str, start: int, end: int) -> bytes:
+    """Bytes start .. end - 1, in one request."""
+    bucket, key = split(path)
+    with letters(path, "read it"):
+        return client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")["Body"].read()
+
+
 def upload(local: str, path: str) -> None:
     """One upload; the object appears whole or not at all."""
     bucket, key = split(path)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from pipeline.files import storage
+from pipeline.files.partial import Partial
 
 DOC_BITS = 32
 """A document's number inside a run: refine task << 32 | row in that task's docs file."""
@@ -51,35 +52,80 @@ def output_rows(manifest: dict[str, Any], name: str) -> int:
 
 
 class Files:
-    """Opens files of earlier stages, memory-mapped, each once; for the length of one task."""
+    """Opens files of earlier stages, each once; for the length of one task. Local ones are memory-mapped; of those on S3
+    `table` and `uint64` fetch the whole, `arrow` and `partial` what is asked for."""
 
     def __init__(self, root: str, stack: ExitStack) -> None:
         self._root = root
         self._stack = stack
         self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
+        self._tables: dict[str, pa.Table] = {}
+        self._partial: dict[str, Partial] = {}
         self._maps: dict[str, mmap.mmap] = {}
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
         """A local path of the output (downloaded where the work folder is remote)."""
+        return self._stack.enter_context(storage.local_copy(self._path(manifest, name)))
+
+    def _path(self, manifest: dict[str, Any], name: str) -> str:
         path = output_path(self._root, manifest, name)
         if path is None:
             raise KeyError(f"task {manifest['task']} of stage {manifest['stage']} has no output '{name}'")
-        return self._stack.enter_context(storage.local_copy(path))
+        return path
+
+    def partial(self, manifest: dict[str, Any], name: str) -> Partial | None:
+        """An output on S3 as a file that is filled in as it is read; None for any other."""
+        path = self._path(manifest, name)
+        if not storage.is_s3(path):
+            return None
+        key = _key(manifest, name)
+        if key not in self._partial:
+            known = next(output for output in manifest["outputs"] if output["name"] == name)
+            size = known["bytes"] if "bytes" in known else storage.stat(path).size
+            self._partial[key] = self._stack.enter_context(Partial(path, size))
+        return self._partial[key]
+
+    @contextmanager
+    def source(self, manifest: dict[str, Any], name: str) -> Iterator[pa.NativeFile]:
+        """A file to be read by places: its pages do not stay in memory, as mapped ones would."""
+        partial = self.partial(manifest, name)
+        if partial is not None:
+            yield pa.PythonFile(partial, mode="r")  # not closed: it is read again
+            return
+        with pa.OSFile(self.local(manifest, name)) as source:
+            yield source
 
     def arrow(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
         """An Arrow IPC file as a reader of record batches."""
         key = _key(manifest, name)
         if key not in self._arrow:
-            source = self._stack.enter_context(pa.memory_map(self.local(manifest, name)))
-            self._arrow[key] = pa.ipc.open_file(source)
+            partial = self.partial(manifest, name)
+            self._arrow[key] = self._mapped(manifest, name) if partial is None else pa.ipc.open_file(partial)
         return self._arrow[key]
 
+    def _mapped(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
+        return pa.ipc.open_file(self._stack.enter_context(pa.memory_map(self.local(manifest, name))))
+
     def table(self, manifest: dict[str, Any], name: str) -> pa.Table:
-        return self.arrow(manifest, name).read_all()
+        """All of an Arrow IPC file."""
+        if self.partial(manifest, name) is None:
+            return self.arrow(manifest, name).read_all()
+        key = _key(manifest, name)
+        if key not in self._tables:
+            self._tables[key] = self._mapped(manifest, name).read_all()
+        return self._tables[key]
 
     def uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
         """A file of raw little-endian uint64, memory-mapped."""
-        path = self.local(manifest, name)
+        return self._mapped_words(manifest, name, self.local(manifest, name))
+
+    def partial_uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
+        """The same of a file on S3, which holds what `partial` has fetched."""
+        partial = self.partial(manifest, name)
+        assert partial is not None
+        return self._mapped_words(manifest, name, partial.path)
+
+    def _mapped_words(self, manifest: dict[str, Any], name: str, path: str) -> np.ndarray:
         if os.path.getsize(path) == 0:
             return np.empty(0, dtype=np.uint64)
         with open(path, "rb") as file:

@@ -319,6 +319,11 @@ def read_bytes(path: str) -> bytes:
         return stream.read()
 
 
+def read_range(path: str, start: int, end: int) -> bytes:
+    """Bytes start .. end - 1 of a file on S3, in one request."""
+    return _s3().read_range(path, start, end)
+
+
 @contextmanager
 def local_copy(path: str) -> Iterator[str]:
     """A local path with the same bytes: the path itself, or a download that is gone afterwards."""

@@ -30,7 +30,8 @@ copying so many sets."""
 
 
 class Documents:
-    """Features and shingles of all tasks, memory-mapped, each opened when first needed."""
+    """Features and shingles of all tasks, memory-mapped, each opened when first needed; of shingles on S3 only the sets that
+    are asked for are fetched."""
 
     def __init__(self, job: Job, files: Files) -> None:
         self._manifests = {manifest["index"]: manifest for manifest in compared(job)}
@@ -40,6 +41,7 @@ class Documents:
         self._features: dict[int, pa.Table] = {}
         self._offsets: dict[int, np.ndarray] = {}
         self._values: dict[int, np.ndarray] = {}
+        self._partial: dict[int, np.ndarray] = {}
 
     def features(self, index: int) -> pa.Table:
         """The features file of a task."""
@@ -60,6 +62,23 @@ class Documents:
             self._values[index] = frozen(self._files.uint64(self._manifests[index], "shingles"), np.uint64)
         return self._values[index]
 
+    def _some_shingles(self, index: int) -> np.ndarray:
+        """The same, where nothing else is looked at than what `_fetch` was asked for."""
+        if index not in self._values and index not in self._partial:
+            manifest = self._manifests[index]
+            if self._files.partial(manifest, "shingles") is None:
+                return self.shingles(index)
+            self._partial[index] = frozen(self._files.partial_uint64(manifest, "shingles"), np.uint64)
+        return self._values[index] if index in self._values else self._partial[index]
+
+    def _fetch(self, docs: np.ndarray) -> None:
+        """Brings the sets of documents (ascending) here, where they lie on S3."""
+        for index, part in _runs(docs):
+            file = self._files.partial(self._manifests[index], "shingles")
+            if file is not None and index not in self._values:
+                rows, offsets = rows_of(docs[part]), self.offsets(index)
+                file.fetch(8 * offsets[rows], 8 * offsets[rows + 1])
+
     def sizes(self, docs: np.ndarray) -> np.ndarray:
         """int64: shingles of each document. `docs` ascending."""
         sizes = np.zeros(len(docs), dtype=np.int64)
@@ -70,12 +89,13 @@ class Documents:
 
     def gather(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The sets of `docs` (ascending) as (offsets, values)."""
+        self._fetch(docs)
         ends = np.concatenate([[0], np.cumsum(self.sizes(docs))]).astype(np.int64)
         gathered = np.empty(ends[-1], dtype=np.uint64)
         for index, part in _runs(docs):
             rows, places = rows_of(docs[part]), frozen(ends[part], np.int64)
             for piece in self._pieces(len(rows), index):
-                copy_rows(self.shingles(index), self.offsets(index), rows[piece], gathered, places[piece])
+                copy_rows(self._some_shingles(index), self.offsets(index), rows[piece], gathered, places[piece])
                 self.let_go(index)
         return ends, gathered
 
@@ -87,7 +107,7 @@ class Documents:
     def _pieces(self, count: int, *tasks: int) -> Iterator[slice]:
         """So many places of the shingles of these tasks in pieces, after each of which they should be let go of: one, unless all of
         them would be too much memory."""
-        size = sum(self.shingles(task).nbytes for task in set(tasks))
+        size = sum(self._some_shingles(task).nbytes for task in set(tasks))
         step = count if size <= MAPPED_BYTES else MAPPED_PLACES
         return (slice(start, start + step) for start in range(0, count, step))
 
@@ -106,12 +126,13 @@ class Documents:
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
         """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0."""
         result = np.empty(len(left))
+        self._fetch(np.unique(np.concatenate([left, right])))
         apart = []
         for tasks, pairs in _by_tasks(left, right):
             if len(pairs) < MAPPED_PAIRS:
                 apart.append(pairs)
                 continue
-            ours, theirs = ((self.offsets(task), self.shingles(task)) for task in tasks)
+            ours, theirs = ((self.offsets(task), self._some_shingles(task)) for task in tasks)
             first, second = rows_of(left[pairs]), rows_of(right[pairs])
             for block in self._pieces(len(pairs), *tasks):
                 measured = similarities_of(ours, theirs, first[block], second[block], threshold, self._measure)

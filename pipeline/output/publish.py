@@ -65,15 +65,11 @@ def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
             if (its_split, its_part) == (split, part):
                 found.setdefault(piece, []).append((manifest, at))
     with opened(job.output) as files:
-        paths: dict[str, str] = {}
         for _, pieces in sorted(found.items(), key=lambda item: item[0]):
             batches = []
-            for task, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
+            for _, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
                 mine = list(group)
-                if task not in paths:
-                    paths[task] = files.local(mine[0][0], "dealt")
-                # read, not mapped: mapped pages of all pieces would stay in memory
-                with pa.OSFile(paths[task]) as source:
+                with files.source(mine[0][0], "dealt") as source:
                     reader = pa.ipc.open_file(source)
                     batches += [reader.get_batch(at) for _, at in mine]
             yield _in_order(pa.Table.from_batches(batches, dealt_schema(job))).drop_columns(["_position"])
