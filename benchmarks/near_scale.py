@@ -5,7 +5,7 @@
 Documents are made as refine would have left them (features, shingles), without text: 60 shingles each; a quarter
 stands in clusters of near-copies with sizes from 2 up (a power law, the largest a hundredth of the documents), one in
 fifty in templates, groups of 1,000 that share two thirds of their shingles with each other and more with none.
-Prints seconds and CPU seconds of each stage and the peak memory of this process and its children.
+Prints seconds, CPU seconds and the memory of the largest process of each stage, and the peak of this process and its children.
 """
 
 from __future__ import annotations
@@ -182,17 +182,19 @@ def main() -> None:
     print(f"engine {time.perf_counter() - started:.1f} s")
     driver = _Driver(job, recipe.run, engine, Silent())
     upstream = ["made"]
+    most = 0
     for stage in ("band", "match", "resolve-0", "assign-0"):
-        began, cpu = time.perf_counter(), _cpu()
+        began, cpu, memory.largest = time.perf_counter(), _cpu(), 0
         upstream = [*upstream, driver.stage(stage, upstream)]
         counts: dict[str, Any] = {}
         for manifest in json.loads(storage.read_bytes(stage_path(job.output, stage))):
             for name, value in manifest["counts"].items():
                 if isinstance(value, int):
                     counts[name] = counts.get(name, 0) + value
-        print(f"{stage:10} {time.perf_counter() - began:7.1f} s  {_cpu() - cpu:7.1f} s CPU  {counts}", flush=True)
+        took, most = f"{time.perf_counter() - began:7.1f} s  {_cpu() - cpu:7.1f} s CPU", max(most, memory.largest)
+        print(f"{stage:10} {took} {memory.largest / 1e6:5.0f} MB  {counts}", flush=True)
     print(
-        f"in all {time.perf_counter() - started:.1f} s; peak without mapped files {memory.whole / 1e6:.0f} MB, largest process {memory.largest / 1e6:.0f} MB"
+        f"in all {time.perf_counter() - started:.1f} s; peak without mapped files {memory.whole / 1e6:.0f} MB, largest process {most / 1e6:.0f} MB"
     )
     engine.close()
     if not given.keep:
