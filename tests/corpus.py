@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare
+from pipeline.output.writers import read_part
 from pipeline.progress import Silent
 from pipeline.recipes.recipe import Run
 from pipeline.run import Outcome, run
@@ -29,6 +31,10 @@ def assignments(output: Path | str, *extra: str, inputs: list[str] | None = None
     """--set values that point the demo recipe at absolute paths."""
     paths = "[" + ", ".join(f'"{path}"' for path in (inputs or INPUTS)) + "]"
     return [f"input.paths={paths}", f'output.path="{output}"', *extra]
+
+
+def sets(output: Path, *extra: str, inputs: list[str] | None = None) -> list[str]:
+    return [part for value in assignments(output, *extra, inputs=inputs) for part in ("--set", value)]
 
 
 def mill(
@@ -98,3 +104,19 @@ __all__ = [
     "sums",
     "written",
 ]
+
+
+def manifest(output: Path) -> dict[str, Any]:
+    return json.loads((output / "manifest.json").read_text())
+
+
+def kept(output: Path) -> list[dict[str, Any]]:
+    told = manifest(output)
+    parts = [f["path"] for f in told["files"] if f["path"].split("/")[0] in told["splits"]]
+    return [
+        row for part in parts for t in read_part(str(output / part), part.split(".", 1)[1]) for row in t.to_pylist()
+    ]
+
+
+def rejected(output: Path) -> list[dict[str, Any]]:
+    return [row for file in sorted((output / "rejected").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]

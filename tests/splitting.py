@@ -7,8 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 import zstandard
-from corpus import written
-from test_run import manifest
+from corpus import manifest, written
 
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine

@@ -5,8 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from corpus import gristmill
-from test_run import kept, manifest, rejected
+from corpus import gristmill, kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus import CHECKOUT, many_tasks, same_splits
+from corpus import CHECKOUT, kept, manifest, many_tasks, same_splits
 from hypothesis import given
 from hypothesis import strategies as st
 from test_labels import run_of
-from test_run import kept, manifest
 
 from filters.augment import HAN, KINDS, LETTER, MARK, neighbours, noisy, uniform
 from filters.augment import kind_of as kind_of_one

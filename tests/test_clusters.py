@@ -5,7 +5,7 @@ import random
 from collections import Counter
 
 import pytest
-from test_run import kept, manifest, rejected
+from corpus import kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine

@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
+from corpus import kept, manifest, rejected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from splitting import planted
 from test_near import dedup, words
-from test_run import kept, manifest, rejected
 
 import dedup.containment as containment
 from dedup.containment import choose_queries, contained_pairs, found_chance, sample

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import cut, job_of, removed
-from test_run import kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.errors import RecipeError

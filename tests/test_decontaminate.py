@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import cut as mill
 from cutting import job_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_run import kept, manifest, rejected
 
 from dedup.contamination import OWNERS, build_index, find, spans_of
 from dedup.shingles import tokens

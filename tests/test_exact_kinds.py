@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
+from corpus import kept, manifest, rejected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near import words
-from test_run import kept, manifest, rejected
 
 from dedup.exact import normalise, record_keys
 from dedup.keyed import keyed_survivors

@@ -3,8 +3,7 @@
 import json
 import random
 
-from corpus import gristmill
-from test_run import manifest
+from corpus import gristmill, manifest
 
 RECIPE = """
 input: {{paths: {path}}}

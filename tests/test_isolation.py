@@ -14,9 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from corpus import gristmill, sums
+from corpus import gristmill, kept, manifest, rejected, sums
 from fuzz_seeds import warc_record
-from test_run import kept, manifest, rejected
 
 from filters import extract
 from filters.step import set_column

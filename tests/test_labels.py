@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus import many_tasks, same_splits, written
+from corpus import kept, manifest, many_tasks, rejected, same_splits, written
 from hypothesis import given
 from hypothesis import strategies as st
-from test_run import kept, manifest, rejected
 
 from dedup.contradictions import Contradictions
 from dedup.graph_files import Room, Sizes

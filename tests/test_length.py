@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import cut as mill
 from hypothesis import given
 from hypothesis import strategies as st
-from test_run import kept, manifest, rejected
 
 from filters.length import cut_at, length, parts
 from pipeline.commands.check import check

@@ -9,8 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from corpus import DEMO, gristmill, many_tasks, same_splits, sums, written
-from test_run import kept, manifest, rejected
+from corpus import DEMO, gristmill, kept, manifest, many_tasks, rejected, same_splits, sums, written
 
 from pipeline.commands.check import check
 from pipeline.commands.explain import explain

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from splitting import planted
-from test_run import kept, manifest, rejected
 
 from dedup.shingles import shingle_set
 from dedup.similarity import jaccard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from test_run import manifest
+from corpus import manifest
 
 from pipeline.progress import funnel
 

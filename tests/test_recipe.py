@@ -169,7 +169,7 @@ def test_user_module_brings_its_signals_and_edits(folder, monkeypatch):
     (folder / "r.yaml").write_text(
         "input: {paths: q.jsonl}\nuses: mine.py\nsteps:\n  - keep: {letter_q_ratio: {min: 0.1}}\n  - edit: {shout: {mark: '?'}}\noutput: {path: o}\n"
     )
-    from test_run import kept, rejected
+    from corpus import kept, rejected
 
     from pipeline.engines.local import LocalEngine
     from pipeline.progress import Silent

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import zstandard
-from corpus import CHECKOUT, DEMO, as_it_stands, sums
-from test_run import await_end, kept, manifest, ray_processes, rejected
+from corpus import CHECKOUT, DEMO, as_it_stands, kept, manifest, rejected, sums
+from ray_processes import await_end, ray_processes
 from wats import segments
 
 from pipeline.commands.check import check

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_run import kept
+from corpus import kept
 
 from pipeline.engines.local import LocalEngine
 from pipeline.job import prepare

@@ -6,9 +6,8 @@ import json
 import shutil
 
 import pytest
-from corpus import gristmill, sums
+from corpus import gristmill, manifest, sums
 from lxml import html
-from test_run import manifest
 
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import InputError

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from corpus import gristmill, sums
-from test_run import manifest
+from corpus import gristmill, manifest, sums
 
 from pipeline.commands.retry import retry, run_settings
 from pipeline.engines.local import LocalEngine

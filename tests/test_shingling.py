@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+from corpus import kept, manifest, rejected
 from test_near import dedup, words
-from test_run import kept, manifest, rejected
 
 from dedup.characters import folding
 from dedup.shingles import shingle_set, shingle_sets

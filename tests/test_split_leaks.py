@@ -7,9 +7,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from corpus import many_tasks
+from corpus import manifest, many_tasks, rejected
 from splitting import claim, kept_of, mill, near, planted, sides, sound, text
-from test_run import manifest, rejected
 
 from dedup.urls import canonical_url
 from pipeline.commands.explain import explain

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from corpus import manifest
 from splitting import NEAR, kept_of, labelled_corpus, mill, sides, sound, text, together
-from test_run import manifest
 
 
 def stratum_shares(found, records):

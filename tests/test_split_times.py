@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from corpus import manifest, rejected
 from splitting import NEAR, TIMES, dated_corpus, mill, side_of, sides, sound, text, together
-from test_run import manifest, rejected
 
 # --- numbers
 

@@ -6,9 +6,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from corpus import many_tasks, same_splits, sums
+from corpus import manifest, many_tasks, rejected, same_splits, sums
 from splitting import NEAR, TIMES, dated_corpus, mill, near, sides, sound, text, together
-from test_run import manifest, rejected
 
 from pipeline.errors import RunError
 from pipeline.files.stage_files import Files

@@ -9,10 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import RECIPE, cut, job_of, removed
 from test_cut_kernels import cut_plainly
-from test_run import kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.commands.explain import explain

@@ -8,12 +8,11 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import cut as mill
 from cutting import job_of
 from hypothesis import given
 from hypothesis import strategies as st
-from test_run import kept, manifest, rejected
 
 from dedup.urls import canonical_url, canonical_urls
 from pipeline.commands.check import check

@@ -9,11 +9,10 @@ from email.utils import format_datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus import sums
+from corpus import kept, manifest, rejected, sums
 from cutting import RECIPE
 from hypothesis import given
 from hypothesis import strategies as st
-from test_run import kept, manifest, rejected
 
 from pipeline.commands.check import check
 from pipeline.commands.explain import explain
