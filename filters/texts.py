@@ -12,6 +12,7 @@ and lines as strings are for signals of one's own.
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -232,12 +233,28 @@ def _plain_chunk(chunk: pa.Array) -> pa.Array:
         chunk = chunk.cast(pa.large_string())
     if chunk.null_count:
         chunk = pc.fill_null(chunk, "")
-    try:
-        chunk.validate(full=True)
-    except pa.ArrowInvalid:
-        chunk.to_pylist()  # says which bytes are no UTF-8
-        raise
+    if not _are_texts(chunk):
+        try:
+            chunk.validate(full=True)
+        except pa.ArrowInvalid:
+            with suppress(SystemError):  # of places that do not rise
+                chunk.to_pylist()  # says which bytes are no UTF-8
+            raise
     return chunk
+
+
+def _are_texts(chunk: pa.Array) -> bool:
+    """What `validate(full=True)` asks of strings, at several times its speed: that places rise, and that each text is UTF-8."""
+    from kernels.utf8 import is_utf8
+
+    chunk.validate()
+    if not len(chunk):
+        return True
+    places, data = _chunk_buffers(chunk)
+    if (np.diff(places) < 0).any() or not is_utf8(data, places[0], places[-1]):
+        return False
+    inside = places[:-1][np.diff(places) > 0]
+    return not ((data[inside] & 0xC0) == 0x80).any()
 
 
 def _chunk_buffers(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:

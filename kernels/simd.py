@@ -125,6 +125,30 @@ sentence_ends = _mask(
         or (get(data, i) == 46 and not (97 <= get(data, i + 1) <= 122) and not (48 <= get(data, i + 1) <= 57))
     ),
 )
+# UTF-8 by kinds of bytes: continuations, first bytes of two, three and four, and what stands in no UTF-8: bytes that begin
+# no character, and second bytes that would make an overlong form, a surrogate or a number above U+10FFFF
+continuations = _mask(lambda v: v.within(0x80, 0xBF), lambda data, i: 0x80 <= get(data, i) <= 0xBF)
+two_leads = _mask(lambda v: v.within(0xC2, 0xDF), lambda data, i: 0xC2 <= get(data, i) <= 0xDF)
+three_leads = _mask(lambda v: v.within(0xE0, 0xEF), lambda data, i: 0xE0 <= get(data, i) <= 0xEF)
+four_leads = _mask(lambda v: v.within(0xF0, 0xF4), lambda data, i: 0xF0 <= get(data, i) <= 0xF4)
+never_utf8 = _mask(
+    lambda v: v.either(
+        v.within(0xC0, 0xC1),
+        v.within(0xF5, 0xFF),
+        v.both(v.is_(0xE0), v.behind(1).within(0x80, 0x9F)),
+        v.both(v.is_(0xED), v.behind(1).within(0xA0, 0xBF)),
+        v.both(v.is_(0xF0), v.behind(1).within(0x80, 0x8F)),
+        v.both(v.is_(0xF4), v.behind(1).within(0x90, 0xBF)),
+    ),
+    lambda data, i: (
+        0xC0 <= get(data, i) <= 0xC1
+        or get(data, i) >= 0xF5
+        or (get(data, i) == 0xE0 and 0x80 <= get(data, i + 1) <= 0x9F)
+        or (get(data, i) == 0xED and 0xA0 <= get(data, i + 1) <= 0xBF)
+        or (get(data, i) == 0xF0 and 0x80 <= get(data, i + 1) <= 0x8F)
+        or (get(data, i) == 0xF4 and 0x90 <= get(data, i + 1) <= 0xBF)
+    ),
+)
 # first bytes of characters of two and of three bytes that are no white space and the same in lower case: U+05C0 to U+07FF;
 # U+0800 to U+0FFF, U+3001 to U+9FFF, U+AC00 to U+D7FF, U+FF00 to U+FF20
 caseless_twos = _mask(lambda v: v.within(0xD7, 0xDF), lambda data, i: 0xD7 <= get(data, i) <= 0xDF)

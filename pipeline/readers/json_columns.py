@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from filters.step import DOCUMENT
 from kernels.json_lines import BLANK, FAST, SLOW, json_columns
 from kernels.memory import PAD
+from kernels.utf8 import is_utf8
 from pipeline.readers.rows import Batch, Rows, made_id, metadata
 from pipeline.readers.streams import BEHIND, Block, Line
 
@@ -77,7 +78,9 @@ def batches(block: Block, rows: Rows, limit: int, slowly: Callable[[Line], None]
     if rows.any:
         yield rows.take()
     data = np.frombuffer(block.buffer, np.uint8)
-    valid = _is_utf8(data, block.size)
+    seen = data.view()
+    seen.flags.writeable = False  # as the columns of texts are: one kind of array, compiled once
+    valid = is_utf8(seen, 0, block.size)
     start = 0
     while start < block.size:
         stop = block.buffer.find(b"\n", start + rows.batch_bytes - 1, block.size) + 1 or block.size
@@ -88,16 +91,6 @@ def batches(block: Block, rows: Rows, limit: int, slowly: Callable[[Line], None]
         if batch is not None:
             yield batch
         start = found.end
-
-
-def _is_utf8(data: np.ndarray, size: int) -> bool:
-    offsets = np.array([0, size], np.int64)
-    whole = pa.Array.from_buffers(pa.large_string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    try:
-        whole.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _find(data: np.ndarray, start: int, stop: int, fields: list[str], most: int) -> Found:

@@ -1,0 +1,53 @@
+"""Whether bytes are UTF-8, as Unicode's table 3-7 has it: no overlong form, no surrogate, nothing above U+10FFFF.
+
+64 bytes at a time: each first byte says where continuation bytes must stand, and they stand there and nowhere else; four
+first bytes allow not every second one. Blocks of ASCII are one comparison.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+import numpy as np
+
+from kernels.compile import kernel, part
+from kernels.memory import pointer
+from kernels.simd import beyond_ascii, continuations, four_leads, never_utf8, three_leads, two_leads
+
+_0, _1, _2, _3 = (np.uint64(number) for number in range(4))
+_61, _62, _63 = (np.uint64(number) for number in (61, 62, 63))
+_BLOCK, _READ = 64, 66  # bytes of a block, and what a look at them touches
+
+
+@kernel
+def is_utf8(data, start, end):
+    """Whether data[start:end] (uint8) is UTF-8 by itself."""
+    bytes_, at, due = pointer(data), start, _0
+    while at + _READ <= end:
+        good, due = _block(bytes_, at, due)
+        if not good:
+            return False
+        at += _BLOCK
+    # the rest, with zeros behind it: they are no continuation
+    left = end - at
+    rest = np.zeros(2 * _BLOCK + _READ, np.uint8)
+    for i in range(left):
+        rest[i] = data[at + i]
+    last = pointer(rest)
+    for block in range(2):
+        good, due = _block(last, block * _BLOCK, due)
+        if not good:
+            return False
+    return rest[0] == rest[0]  # the array is in use until here
+
+
+@part
+def _block(data, at, due):
+    """(whether the 64 bytes from `at` can stand in UTF-8, where the next block must have continuation bytes); `due`: where
+    these must, for first bytes before them."""
+    beyond = beyond_ascii(data, at)
+    if beyond == _0:
+        return due == _0, _0
+    twos, threes, fours = two_leads(data, at), three_leads(data, at), four_leads(data, at)
+    longer = threes | fours
+    asked = due | (twos | longer) << _1 | longer << _2 | fours << _3
+    good = asked == continuations(data, at) and never_utf8(data, at) == _0
+    return good, (twos | longer) >> _63 | longer >> _62 | fours >> _61
