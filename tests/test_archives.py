@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -165,3 +167,21 @@ def test_no_archive_at_all(tmp_path: Path) -> None:
     assert rows(batches) == [] and "BrokenTar" in quarantined(batches)[0]["error"]
     (tmp_path / "e.tar").write_bytes(b"")
     assert load(tmp_path / "e.tar") == []
+
+
+def test_a_packed_size_that_is_a_lie_takes_no_memory(tmp_path: Path) -> None:
+    """The directory of a zip says that three bytes are two gigabytes: as much was asked of the system at once."""
+    path = zipped(tmp_path / "x.zip", {"a.txt": b"text", "b.txt": b"other"})
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 20 : entry + 24] = struct.pack("<I", (1 << 31) - (1 << 16))
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        batches = load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 << 20
+    assert "other" in [row["text"] for row in rows(batches)]
+    account(batches)

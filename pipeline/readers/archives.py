@@ -32,6 +32,7 @@ BLOCK = 512
 HEADER_LIMIT = 1 << 20  # bytes of a header that carries a long name; real ones have some hundred
 PAX = re.compile(rb"^\d+ (path|size)=(.*)$", re.MULTILINE)
 SAMPLE_TEXT = ("text", "markdown", "html")
+PIECE = 1 << 20  # bytes of a member that are asked for at once
 SAMPLE_LIMIT = 64 << 20  # bytes of one member that is held for a sample
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 
@@ -104,7 +105,8 @@ def _member(member: Member, held: list[tuple[str, bytes]], archive: str, rows: R
 def _whole(member: Member, rows: Rows) -> Generator[Batch, None, bytes | None]:
     try:
         with member.open() as file:
-            return file.read()
+            # in pieces: all at once, a zip asks for as many bytes as its directory says that the packed ones are
+            return b"".join(iter(lambda: file.read(PIECE), b""))
     except _Cut:
         raise
     except BROKEN_ZIP as error:
