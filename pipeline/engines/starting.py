@@ -145,7 +145,9 @@ class Helper:
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.engines.starting import serve; serve()"
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
+        # a copy of the environment: Ray, which starts in another thread, sets variables of its own, and a child that reads the
+        # list of them while it is moved does not start ("Bad address")
+        self._process = subprocess.Popen([sys.executable, "-c", code], text=True, env=dict(os.environ), **pipes)
         self.alive = True
 
     def do(self, spec: dict[str, Any]) -> dict[str, Any] | None:
