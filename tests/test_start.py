@@ -11,7 +11,8 @@ import pytest
 from corpus import CHECKOUT, RECIPE, assignments, mill, sums
 
 from filters.kept import kept_table
-from pipeline.engines import largest_first
+from pipeline.engines import largest_first, starting
+from pipeline.recipes.recipe import Run
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +69,17 @@ def test_large_tasks_come_first():
     specs = [{"task": name, "shards": [{"size": size}]} for name, size in (("a", 1), ("b", 9), ("c", 4))]
     assert [spec["task"] for spec in largest_first(specs)] == ["b", "c", "a"]
     assert largest_first([{"task": "x"}, {"task": "y"}]) == [{"task": "x"}, {"task": "y"}]
+
+
+def test_helpers_start_before_ray_changes_the_environment(monkeypatch):
+    """A process that starts while Ray, in another thread, sets variables can fail with "Bad address"."""
+    order = []
+
+    monkeypatch.setattr(starting, "Helper", lambda: order.append("helper"))
+    monkeypatch.setattr(starting.StartingEngine, "_start", lambda engine: order.append("ray"))
+    engine = starting.StartingEngine(Run(engine="ray", workers=3))
+    engine._thread.join()
+    assert order == ["helper", "helper", "ray"]
 
 
 @pytest.mark.ray

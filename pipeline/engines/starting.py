@@ -35,9 +35,11 @@ class StartingEngine:
         self._error: BaseException | None = None
         self._ready = threading.Event()
         self._closed = threading.Event()
+        # helpers first: Ray's start sets variables of the environment, and a process that is started while their list is moved
+        # does not start ("Bad address")
+        self._helpers = [Helper() for _ in range(_spare_cores(run))]
         self._thread = threading.Thread(target=self._start, name="gristmill-start-ray", daemon=True)
         self._thread.start()
-        self._helpers = [Helper() for _ in range(_spare_cores(run))]
 
     def _start(self) -> None:
         try:
@@ -145,9 +147,7 @@ class Helper:
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.engines.starting import serve; serve()"
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        # a copy of the environment: Ray, which starts in another thread, sets variables of its own, and a child that reads the
-        # list of them while it is moved does not start ("Bad address")
-        self._process = subprocess.Popen([sys.executable, "-c", code], text=True, env=dict(os.environ), **pipes)
+        self._process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
         self.alive = True
 
     def do(self, spec: dict[str, Any]) -> dict[str, Any] | None:

@@ -161,7 +161,7 @@ def _alone(table: pa.Table, start: int, size: int) -> pa.Table:
 def _started(job: Job) -> subprocess.Popen[bytes]:
     code = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.refining.isolation import serve; serve()"
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=dict(os.environ), **pipes)
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **pipes)
     _send(process.stdin, asdict(job))
     return process
 
