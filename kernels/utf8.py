@@ -20,23 +20,24 @@ _BLOCK, _READ = 64, 66  # bytes of a block, and what a look at them touches
 @kernel
 def is_utf8(data, start, end):
     """Whether data[start:end] (uint8) is UTF-8 by itself."""
-    bytes_, at, due = pointer(data), start, _0
-    while at + _READ <= end:
-        good, due = _block(bytes_, at, due)
-        if not good:
-            return False
-        at += _BLOCK
+    whole = max(0, end - start - _READ + _BLOCK) // _BLOCK
+    good, due = _blocks(data, start, whole, _0)
     # the rest, with zeros behind it: they are no continuation
-    left = end - at
     rest = np.zeros(2 * _BLOCK + _READ, np.uint8)
-    for i in range(left):
-        rest[i] = data[at + i]
-    last = pointer(rest)
-    for block in range(2):
-        good, due = _block(last, block * _BLOCK, due)
+    for i in range(end - start - whole * _BLOCK):
+        rest[i] = data[start + whole * _BLOCK + i]
+    return good and _blocks(rest, 0, 2, due)[0]
+
+
+@part
+def _blocks(data, at, count, due):
+    """`_block` for so many blocks from `at` on, one after another."""
+    bytes_ = pointer(data)
+    for block in range(count):
+        good, due = _block(bytes_, at + block * _BLOCK, due)
         if not good:
-            return False
-    return rest[0] == rest[0]  # the array is in use until here
+            return False, due
+    return True, due
 
 
 @part
