@@ -36,9 +36,8 @@ LONG_CELL = 200  # mean characters in a cell above which a table is taken for la
 
 _TAGS = re.compile(r"<[^>]*>")  # the serialiser writes a ">" inside a value as "&gt;"
 _BREAK = re.compile(r"(?:(?<!\s)\s+)?<br[^>]*>\s*")  # begun anew at each blank of a run, it would be quadratic
-_SPACE = re.compile(
-    r"[\t\r\n\f\xa0][ \t\r\n\f\xa0]*| [ \t\r\n\f\xa0]+"
-)  # runs of blanks, but not the single space between two words
+# runs of blanks, but not the single space between two words
+_SPACE = re.compile(r"[\t\r\n\f\xa0][ \t\r\n\f\xa0]*| [ \t\r\n\f\xa0]+")
 
 
 class _Mark(NamedTuple):

@@ -238,9 +238,8 @@ def tidy(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\t" in text:
         text = _BLANKS.sub(_cell, text)
-    lines = "\n".join(
-        [line.rstrip() for line in text.split("\n")]
-    )  # a pattern for it looks at each character: 8 times as long
+    # a pattern for it looks at each character: 8 times as long
+    lines = "\n".join([line.rstrip() for line in text.split("\n")])
     return _MANY_NEWLINES.sub("\n\n", lines).strip("\n").rstrip()
 
 

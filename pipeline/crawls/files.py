@@ -28,9 +28,8 @@ NOT_JOINED = {
     "zip": "Unpack the archive: a WAT file goes with the name of the file that it is about.",
 }
 """Formats that one could take for a crawl, and what to do with them."""
-PART = re.compile(
-    r"[-._](?:part|piece|chunk|split)?[-._]?(?:\d{1,5}|[a-z]{2})$", re.IGNORECASE
-)  # X-part2, X.00001, X.aa
+# X-part2, X.00001, X.aa
+PART = re.compile(r"[-._](?:part|piece|chunk|split)?[-._]?(?:\d{1,5}|[a-z]{2})$", re.IGNORECASE)
 FOLDER = re.compile(r"(.*/|^)(?:warc|wet)(?=/)", re.DOTALL)  # the last folder of such a name
 
 

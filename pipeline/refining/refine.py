@@ -339,9 +339,8 @@ def _http_status(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
 def _not_empty(table: pa.Table) -> tuple[pa.Table, pa.StructArray]:
     """A document whose text is gone (or never was there) does not reach the corpus."""
     texts = pc.fill_null(table["text"], "")
-    out = _blank(
-        pc.utf8_slice_codeunits(texts, 0, 1)
-    )  # nearly every text shows with its first character that it is none
+    # nearly every text shows with its first character that it is none
+    out = _blank(pc.utf8_slice_codeunits(texts, 0, 1))
     out = out[_blank(texts.take(pa.array(out)))]
     return table, reasons(len(table), out, "empty_text", value=0.0, threshold=1.0)
 
