@@ -40,7 +40,7 @@ from pipeline.recipes.dedup import MARK, keep_signals
 from pipeline.recipes.recipe import Input, Recipe, load
 from pipeline.recipes.robots import check_robots
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures, parse_steps
+from pipeline.recipes.steps import Steps, measures, parse_steps, step_path
 from pipeline.splits import options as split_options
 from pipeline.tokenized.options import check_count, token_options
 
@@ -322,24 +322,23 @@ def _check_order(recipe: Recipe, steps: Steps, shards: list[dict[str, Any]], sou
             f"{source.where(('steps',))}: {pages['name']} holds HTML pages, and no step makes text of them. Put '- extract: {{}}' first."
         )
     if "extract" in kinds and kinds.index("extract") > 0:
-        number = int(steps.rows[kinds.index("extract")].name[:2]) - 1
+        path = step_path(steps.rows[kinds.index("extract")].name)
         raise RecipeError(
-            f"{source.where(('steps', number))}: extract makes the text that other steps look at; it must stand first."
+            f"{source.where(path)}: extract makes the text that other steps look at; it must stand first."
         )
     known = "language" in kinds, any(entry.lang or "lang" in entry.values for entry in recipe.input)
     if steps.minhash is not None and steps.minhash.shingle.by_lang and not any(known):
-        number = int(steps.names["minhash"][:2]) - 1
+        path = (*step_path(steps.names["minhash"]), "dedup", "minhash", "shingle", "by_lang")
         raise RecipeError(
-            f"{source.where(('steps', number, 'dedup', 'minhash', 'shingle', 'by_lang'))}: by_lang asks for the language, which nothing finds. "
+            f"{source.where(path)}: by_lang asks for the language, which nothing finds. "
             "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
         )
     for position, step in enumerate(steps.rows):
         asks = "lang" in step.where or step.options.get("by") == "lang"
         if asks and not (("language" in kinds[:position]) or known[1]):
-            number = int(step.name[:2]) - 1
-            key = "where" if "lang" in step.where else "keep"
+            path = (*step_path(step.name), "where" if "lang" in step.where else "keep")
             raise RecipeError(
-                f"{source.where(('steps', number, key))}: '{step.name}' asks for the language, which nothing found before it. "
+                f"{source.where(path)}: '{step.name}' asks for the language, which nothing found before it. "
                 "Put '- keep: {language: {in: [...]}}' above, or name the field that has it: input: {lang: FIELD}."
             )
 

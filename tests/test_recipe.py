@@ -118,6 +118,14 @@ def test_without_dedup_there_is_no_policy(folder):
     assert prepare("r.yaml")[0].near["keep"] is None
 
 
+def test_an_error_names_the_line_of_the_hundredth_step(folder):
+    rules = "".join(f" - keep: {{word_count: {{min: {n}}}}}\n" for n in range(1, 101))
+    page = f"input: {{paths: X.jsonl}}\nsteps:\n{rules} - keep: {{word_count: {{min: 7}}}}\noutput: {{path: o}}\n"
+    (folder / "r.yaml").write_text(page)
+    with pytest.raises(RecipeError, match=r"r\.yaml:103: '101\.keep\.word_count' does the same as '07\."):
+        prepare("r.yaml")
+
+
 def _with_builtin(steps):
     import filters
 

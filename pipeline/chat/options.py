@@ -10,7 +10,7 @@ from pipeline.errors import RecipeError
 from pipeline.recipes.recipe import Recipe
 from pipeline.recipes.source import Path as KeyPath
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures
+from pipeline.recipes.steps import Steps, measures, step_path
 from pipeline.tokenized import FORMATS
 
 
@@ -42,15 +42,15 @@ def check_chat(recipe: Recipe, steps: Steps, source: Source) -> None:
     turned = next((step for step in steps.rows if step.on), None)
     if turned and not chat:
         message = "'on' works on the turns of conversations, and no input is read as such. Give input: {layout: auto}"
-        raise _error(source, ("steps", int(turned.name[:2]) - 1, "on"), message)
+        raise _error(source, (*step_path(turned.name), "on"), message)
     cutting = next((s for s in steps.rows if s.kind == "length" and s.options["too_long"] != "drop"), None)
     if chat and cutting:
         message = "length cuts texts, and would leave the turns of conversations as they are. With conversations give too_long: drop"
-        raise _error(source, ("steps", int(cutting.name[:2]) - 1, "length"), message)
+        raise _error(source, (*step_path(cutting.name), "length"), message)
     if chat and steps.cuts:
         kind, step = next(iter(steps.cuts.items()))
         message = f"dedup: {kind} cuts texts, and would leave the turns of conversations as they are. Take it out"
-        raise _error(source, ("steps", int(step["name"][:2]) - 1), message)
+        raise _error(source, step_path(step["name"]), message)
 
 
 def check_parts(recipe: Recipe, steps: Steps, source: Source) -> None:
@@ -75,8 +75,11 @@ def check_turns(steps: Steps, source: Source) -> None:
         name = step.options.get("edit")
         whole += [name] if name and filters.EDITS[name].on != "text" else []
         if step.on and whole:
-            place = ("steps", int(step.name[:2]) - 1, "on")
-            raise _error(source, place, f"{whole[0]} looks at whole conversations, not at turns; leave 'on' out")
+            raise _error(
+                source,
+                (*step_path(step.name), "on"),
+                f"{whole[0]} looks at whole conversations, not at turns; leave 'on' out",
+            )
 
 
 def _error(source: Source, path: KeyPath, message: str) -> RecipeError:

@@ -7,7 +7,7 @@ from pipeline.errors import RecipeError
 from pipeline.recipes.recipe import Recipe
 from pipeline.recipes.source import Path as KeyPath
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures
+from pipeline.recipes.steps import Steps, measures, step_path
 
 
 def check_robots(asked: list[tuple[str, KeyPath]], recipe: Recipe, steps: Steps, source: Source) -> None:
@@ -17,7 +17,7 @@ def check_robots(asked: list[tuple[str, KeyPath]], recipe: Recipe, steps: Steps,
     if page is None or page.options.get("metadata") or all(entry.wat for entry in recipe.input):
         return
     for step in steps.rows:
-        asked = asked + [(name, ("steps", int(step.name[:2]) - 1)) for name in measures(step)]
+        asked = asked + [(name, step_path(step.name)) for name in measures(step)]
     for name, path in asked:
         if name in filters.SIGNALS and filters.SIGNALS[name].family == "robots":
             raise RecipeError(

@@ -98,7 +98,9 @@ def parse_steps(items: list[Any], source: Source) -> Steps:
         alone = next((step for step in made if step.kind in WHOLE), None)
         if on and alone is not None:
             raise _error(
-                source, (*path, "on"), f"'on' works on turns one by one; {alone.name[3:]} looks at whole documents"
+                source,
+                (*path, "on"),
+                f"'on' works on turns one by one; {alone.name.partition('.')[2]} looks at whole documents",
             )
         rows += [replace(step, on=on) for step in made]
     _refuse_repeats(rows, source)
@@ -395,6 +397,11 @@ def _options_model(function: Callable[..., Any]) -> type[Any]:
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 
+def step_path(name: str) -> KeyPath:
+    """Where the recipe has a step of this name: "04.keep.quality" -> ("steps", 3)."""
+    return "steps", int(name.partition(".")[0]) - 1
+
+
 def measures(step: RowStep) -> list[str]:
     """Names of the signals that a step measures."""
     if step.kind == "rules":
@@ -411,8 +418,11 @@ def _refuse_repeats(rows: list[RowStep], source: Source) -> None:
     for step in rows:
         identity = repr((step.kind, step.options, step.where, step.on))
         if identity in seen:
-            path: KeyPath = ("steps", int(step.name[:2]) - 1)
-            raise _error(source, path, f"'{step.name}' does the same as '{seen[identity]}' above; once is all it takes")
+            raise _error(
+                source,
+                step_path(step.name),
+                f"'{step.name}' does the same as '{seen[identity]}' above; once is all it takes",
+            )
         seen[identity] = step.name
 
 
