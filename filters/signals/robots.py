@@ -21,34 +21,7 @@ from filters.registry import signal
 from filters.texts import Texts
 
 SOURCE = "Google, robots meta tag and X-Robots-Tag specifications; noai: DeviantArt 2022"
-
-
-@signal(family="robots", source=SOURCE)
-def robots_noai(texts: Texts) -> np.ndarray:
-    """1 if the page's robots rules say noai."""
-    return _asks(texts, "noai")
-
-
-@signal(family="robots", source=SOURCE)
-def robots_noindex(texts: Texts) -> np.ndarray:
-    """1 if the page's robots rules say noindex or none."""
-    return _asks(texts, "noindex")
-
-
-@signal(family="robots", source=SOURCE)
-def robots_nofollow(texts: Texts) -> np.ndarray:
-    """1 if the page's robots rules say nofollow or none."""
-    return _asks(texts, "nofollow")
-
-
-@signal(family="robots", source=SOURCE)
-def robots_noarchive(texts: Texts) -> np.ndarray:
-    """1 if the page's robots rules say noarchive."""
-    return _asks(texts, "noarchive")
-
-
-def _asks(texts: Texts, directive: str) -> np.ndarray:
-    return np.array([directive in asked for asked in texts.once(_asked)], np.float64)
+NONE = frozenset({"noindex", "nofollow"})  # what "none" stands for
 
 
 def _asked(texts: Texts) -> list[frozenset[str]]:
@@ -73,4 +46,17 @@ def _directives(metadata: str) -> frozenset[str]:
     asked = directives(
         *[each for each in (*(rules if isinstance(rules, list) else [rules]), header) if isinstance(each, str)]
     )
-    return frozenset(asked) | ({"noindex", "nofollow"} if "none" in asked else set())
+    return frozenset(asked) | (NONE if "none" in asked else frozenset())
+
+
+def _register(directive: str, by: str) -> None:
+    def asks(texts: Texts) -> np.ndarray:
+        return np.array([directive in asked for asked in texts.once(_asked)], np.float64)
+
+    asks.__name__ = f"robots_{directive}"
+    asks.__doc__ = f"1 if the page's robots rules say {by}."
+    signal(family="robots", source=SOURCE)(asks)
+
+
+for _directive in ("noai", "noindex", "nofollow", "noarchive"):
+    _register(_directive, f"{_directive} or none" if _directive in NONE else _directive)

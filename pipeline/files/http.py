@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.errors import InputError, StorageError
+from pipeline.files.seekable import SeekableFile
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before each new try after one that brought no byte: about a minute in all, as long as a server restarts."""
@@ -40,37 +41,22 @@ def head(url: str) -> tuple[str, int | None, str]:
         return url, file.size, file.version
 
 
-class HttpFile(io.RawIOBase):
+class HttpFile(SeekableFile):
     """A seekable file of bytes. The first request is made at once: InputError if there is no such file."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self.url = url
-        self.size: int | None = None
+        self.url = self.name = url
         self.version = ""
-        self._at = 0
         self._response: HTTPResponse | None = None
         self._again(None, self._connect)
 
     # ---- what io asks for
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Costs nothing until the next read."""
-        if whence == io.SEEK_END and self.size is None:
-            raise OSError(f"{self.url}: the server does not tell its size")
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size or 0}[whence]
-        if start + offset != self._at:
+        before = self._at
+        if super().seek(offset, whence) != before:
             self._drop()
-            self._at = start + offset
         return self._at
 
     def readinto(self, buffer: Any) -> int:

@@ -10,7 +10,6 @@ Bytes come in blocks; wanted blocks with a small gap between them come in one re
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ import numpy as np
 
 from pipeline.errors import StorageError
 from pipeline.files import storage
+from pipeline.files.seekable import SeekableFile
 
 BLOCK = 16 << 10
 GAP = 32
@@ -32,12 +32,14 @@ MOST = 512
 THREADS = 8
 
 
-class Partial(io.RawIOBase):
+class Partial(SeekableFile):
     """A readable file; its local copy is gone when it is closed. Errors: StorageError."""
 
+    size: int
+
     def __init__(self, remote: str, size: int) -> None:
-        self.remote, self.size, self.path = remote, size, storage.temp_for(remote)
-        self._at = 0
+        super().__init__()
+        self.name, self.size, self.path = remote, size, storage.temp_for(remote)
         self._here = np.zeros(-(-size // BLOCK), bool)
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         os.truncate(self._handle, size)
@@ -62,25 +64,12 @@ class Partial(io.RawIOBase):
 
     def _load(self, run: tuple[int, int]) -> None:
         start, end = run[0] * BLOCK, min((run[1] + 1) * BLOCK, self.size)
-        data = storage.read_range(self.remote, start, end)
+        data = storage.read_range(self.name, start, end)
         if len(data) != end - start:
-            raise StorageError(f"{self.remote}: asked for bytes {start} to {end}, got {len(data)}. It has changed.")
+            raise StorageError(f"{self.name}: asked for bytes {start} to {end}, got {len(data)}. It has changed.")
         os.pwrite(self._handle, data, start)
 
     # -- as a file -----------------------------------------------------------------------------------
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         start, end = self._at, min(self._at + len(buffer), self.size)
