@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_memory import measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_exact_kinds import plain_keyed
-from test_external_survivors import ROOT, Sample, assert_same, power_law, samples, whole
+from test_external_survivors import Sample, assert_same, power_law, samples, whole
 
 from dedup.columns import frozen
 from dedup.decide import decide
@@ -124,64 +122,11 @@ def test_a_large_graph_with_keys(tmp_path):
     assert_same(whole(chunks), expected)
 
 
-MEMORY = """
-import sys
-import numpy as np
-import test_external_keyed as t
-from dedup.external_keyed import decide_keyed
-from dedup.graph import Graph
-from dedup.graph_files import Sizes
-
-folder, budget = sys.argv[1], int(sys.argv[2])
-small = t.keyed_power_law(2000, 5000).graph()
-for sizes in (None, Sizes(200, 999, 999, 300)):
-    list(decide_keyed(small, folder, 1 << 30, sizes))
-
-def rows(name, width):
-    with open(f"{folder}/{name}", "rb", buffering=0) as file:
-        while len(block := np.fromfile(file, np.uint64, 10_000 * width)):
-            yield block.reshape(-1, width)
-
-graph = Graph(
-    lambda: ((b[:, 0], b[:, 1:]) for b in rows("nodes", 4)),
-    lambda: ((b[:, :2], b[:, 2].copy().view(np.float64)) for b in rows("edges", 3)),
-    lambda: rows("loose", 2),
-    lambda: rows("twins", 2),
-    lambda: ((b[:, :2], b[:, 2].astype(np.uint8)) for b in rows("keys", 3)),
-)
-def memory(line):  # a peak of getrusage would count that of the process before
-    (size,) = (row.split()[1] for row in open("/proc/self/status") if row.startswith(line))
-    return int(size) * 1024
-
-before = memory("VmRSS")
-kept = sum(int(d.kept.sum()) for d in decide_keyed(graph, folder, budget))
-print(kept, memory("VmHWM") - before)
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_stays_within_twice_the_budget(tmp_path):
     """10 MiB for a graph of 50 MB in its plainest form."""
     sample, budget = keyed_power_law(400_000, 800_000), 10 << 20
-    at = sample.touched
-    parts = {
-        "nodes": np.column_stack([sample.docs[at], sample.words[at]]),
-        "edges": np.column_stack([sample.docs[sample.edges], sample.similarities.view(np.uint64)]),
-        "loose": sample.docs[sample.loose],
-        "twins": sample.docs[sample.twins],
-        "keys": np.column_stack([sample.docs[sample.keys], sample.kinds.astype(np.uint64)]),
-    }
-    for name, rows in parts.items():
-        rows.tofile(tmp_path / name)
-    assert sum(rows.nbytes for rows in parts.values()) > 4 * budget
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, tmp_path, str(budget)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    kept, grown = map(int, done.stdout.split())
+    kept, grown = measured(tmp_path, sample, budget, "decide_keyed")
     assert kept == int(sample.expected().kept.sum())
     assert grown < 2 * budget, f"{grown >> 20} MiB"
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_memory import measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +22,6 @@ from dedup.survivors import cluster_keys, components, survivors
 from kernels.ranges import deal, parts_of, parts_of_tuples, unite
 
 PLENTY = 1 << 30
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclasses.dataclass
@@ -193,68 +190,13 @@ def test_a_large_graph_on_files_in_memory_and_by_survivors(tmp_path):
     assert_same(whole(chunks), expected)
 
 
-MEMORY = """
-import sys
-import numpy as np
-import test_external_survivors as t
-from dedup.external import decide_texts
-from dedup.graph import Decisions, Graph
-from dedup.graph_files import Sizes
-
-folder, budget = sys.argv[1], int(sys.argv[2])
-small = t.power_law(200, 500).graph()
-for sizes in (None, Sizes(20, 999, 999, 30)):
-    list(decide_texts(small, folder, 1 << 30, sizes))
-
-def rows(name, width):
-    with open(f"{folder}/{name}", "rb", buffering=0) as file:
-        while len(block := np.fromfile(file, np.uint64, 10_000 * width)):
-            yield block.reshape(-1, width)
-
-graph = Graph(
-    lambda: ((b[:, 0], b[:, 1:]) for b in rows("nodes", 4)),
-    lambda: ((b[:, :2], b[:, 2].copy().view(np.float64)) for b in rows("edges", 3)),
-    lambda: rows("loose", 2),
-    lambda: rows("twins", 2),
-)
-def memory(line):  # a peak of getrusage would count that of the process before
-    (size,) = (row.split()[1] for row in open("/proc/self/status") if row.startswith(line))
-    return int(size) * 1024
-
-before = memory("VmRSS")
-kept = sum(int(d.kept.sum()) for d in decide_texts(graph, folder, budget))
-print(kept, memory("VmHWM") - before)
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_stays_within_twice_the_budget(tmp_path):
     """10 MiB for a graph of 43 MB in its plainest form."""
     sample, budget = power_law(450_000, 1_200_000), 10 << 20
-    at = sample.touched
-    parts = {
-        "nodes": np.column_stack([sample.docs[at], sample.words[at]]),
-        "edges": np.column_stack([sample.docs[sample.edges], sample.similarities.view(np.uint64)]),
-        "loose": sample.docs[sample.loose],
-        "twins": sample.docs[sample.twins],
-    }
-    for name, rows in parts.items():
-        rows.tofile(tmp_path / name)
-    assert sum(rows.nbytes for rows in parts.values()) > 4 * budget
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, tmp_path, str(budget)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    kept, grown = map(int, done.stdout.split())
-    assert kept == survivors_kept(sample)
+    kept, grown = measured(tmp_path, sample, budget, "decide_texts")
+    assert kept == int(sample.expected().kept.sum())
     assert grown < 2 * budget, f"{grown >> 20} MiB"
-
-
-def survivors_kept(sample):
-    return int(sample.expected().kept.sum())
 
 
 def test_a_pair_of_no_node_is_refused(tmp_path):
