@@ -1,9 +1,8 @@
-"""Two imports that others would make for us at start-up and that we do not need: 0.4 s of each process's start.
+"""An import that another library would make for us at start-up and that we do not need: 0.3 s of each process's start.
 
-pyarrow imports pandas at the first `pa.array`, to see whether it was given a Series. numba imports scipy.linalg and
-cffi when it sets up its types, for `np.dot` and C functions in kernels. All three go on without. Both libraries look
-again when a program does need them (`to_pandas`), except for `np.dot` in a user's own kernel; so a recipe that brings
-code of its own (`uses:`, `datatrove:`) gets the full set.
+pyarrow imports pandas at the first `pa.array`, to see whether it was given a Series. It goes on without, and looks again
+when a program asks for pandas (`to_pandas`), but not when it is handed a Series; so a recipe that brings code of its own
+(`uses:`, `datatrove:`) gets pandas.
 """
 
 from __future__ import annotations
@@ -40,16 +39,11 @@ def hidden(*names: str) -> Iterator[None]:
 
 
 def start_lean() -> None:
-    """Loads pyarrow and numba without pandas, scipy.linalg and cffi. A second call does nothing."""
+    """Loads pyarrow without pandas. A second call does nothing."""
     import pyarrow as pa
 
     with hidden("pandas"):
         pa.array([0])
-    with hidden("scipy.linalg", "cffi"):
-        from numba.core.registry import cpu_target
-
-        cpu_target.typing_context.refresh()
-        cpu_target.target_context.refresh()
 
 
 def needs_all(steps: Any, modules: Any) -> bool:
