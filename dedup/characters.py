@@ -5,6 +5,8 @@ from functools import cache
 
 import numpy as np
 
+from kernels.kept import kept_table
+
 # Ranges of Han, kana and Hangul (U+3005-3007 and U+30FC are letters inside such words)
 _SINGLE_RANGES = (
     *((0x1100, 0x11FF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x3035), (0x3038, 0x303C)),
@@ -22,7 +24,7 @@ _SPACES_END = 0x3001  # the last character that is white space is U+3000
 _SPECIAL = (0x130, 0x3A3)  # dotted capital I: two characters in lower case; capital sigma: hangs on its neighbours
 
 
-@cache
+@kept_table(__file__)
 def character_classes() -> np.ndarray:
     """uint8 by code point (0x110000): 0 separator, 1 letter of a run, 2 token by itself, 3 combining mark."""
     characters = list(map(chr, range(_PLANES)))
@@ -40,7 +42,7 @@ def character_classes() -> np.ndarray:
     return classes
 
 
-@cache
+@kept_table(__file__)
 def character_table() -> np.ndarray:
     """uint32 by code point, as `kernels.letters` reads it."""
     codes = np.arange(_COUNT, dtype=np.uint32)

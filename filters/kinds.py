@@ -6,8 +6,8 @@ import numpy as np
 
 from filters import characters
 from filters.characters import CURRENCY, QUOTES, SENTENCE_ENDS, SYMBOLS, can_lead, can_trail
-from filters.kept import kept_table
 from kernels import characters as bits
+from kernels.kept import kept_table
 from kernels.runs import UNKNOWN
 
 # Everything that is of some kind: planes 0 to 3, and the tags and variation selectors. Beyond are code points without

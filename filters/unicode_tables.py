@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.kept import kept_table
 from kernels import unicode as kernel
+from kernels.kept import kept_table
 
 VERSION = "6.3."  # of ftfy, whose steps these tables speak of
 _PLANE = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x10000))))
@@ -33,7 +33,7 @@ class Tables(NamedTuple):
     changed: dict[str, str]
 
 
-@kept_table(__file__)
+@kept_table(__file__, packages=("ftfy",))
 def find_tables(quotes: bool, widths: bool, normalization: str) -> Tables:
     """The tables for one set of options; some 0.2 s to make."""
     classes, pairs = _pairs()

@@ -48,9 +48,10 @@ def _bases() -> list[Path]:
     return [*bases, Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}"]
 
 
-_FOLDER = cache_folder()
-if _FOLDER is not None:
-    numba.config.CACHE_DIR = str(_FOLDER)  # type: ignore[attr-defined]
+FOLDER = cache_folder()
+"""The cache folder of this process."""
+if FOLDER is not None:
+    numba.config.CACHE_DIR = str(FOLDER)  # type: ignore[attr-defined]
 
 
 class _Kept(FunctionCache):
@@ -67,7 +68,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if function is None:
         return lambda function: kernel(function, **options)
     compiled = numba.njit(**{"nogil": True, "error_model": "numpy", **options})(function)
-    if _FOLDER is not None:
+    if FOLDER is not None:
         compiled._cache = _Kept(function)
     return compiled
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from corpus import CHECKOUT, RECIPE, assignments, mill, sums
 
-from filters.kept import kept_table
+from kernels.kept import kept_table
 from pipeline.engines import largest_first, starting
 from pipeline.recipes.recipe import Run
 
@@ -48,7 +48,7 @@ def test_a_user_module_finds_all_of_numba(tmp_path):
 
 
 def test_kept_table_is_made_once_and_again_if_its_file_is_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr("kernels.compile.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("kernels.kept.FOLDER", tmp_path)
     made = []
 
     def squares(n: int) -> np.ndarray:

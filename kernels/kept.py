@@ -3,8 +3,8 @@
     @kept_table(__file__)
     def kind_table() -> np.ndarray: ...
 
-A table is found again by its function, its arguments, the sources it is made from, and the versions of Python's Unicode data
-and of ftfy. A file that cannot be read is made anew.
+A table is found again by its function, its arguments, the sources and packages it is made from, and the version of Python's
+Unicode data. A file that cannot be read is made anew.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from kernels.compile import FOLDER
+
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-def kept_table(*sources: str) -> Callable[[T], T]:
-    """Decorator: the function's result (of hashable arguments) is kept on disk and in memory. `sources` are the files that decide it."""
+def kept_table(*sources: str, packages: tuple[str, ...] = ()) -> Callable[[T], T]:
+    """Decorator: the function's result (of hashable arguments) is kept on disk and in memory. `sources` are the files that
+    decide it, `packages` what else does, by name."""
 
     def keep(make: T) -> T:
         @functools.cache
         def found(*arguments: Any) -> Any:
-            file = _file(make.__name__, sources, arguments)
+            file = _file(make.__name__, sources, packages, arguments)
             table = _load(file)
             if table is None:
                 table = make(*arguments)
@@ -42,16 +45,14 @@ def kept_table(*sources: str) -> Callable[[T], T]:
     return keep
 
 
-def _file(name: str, sources: tuple[str, ...], arguments: tuple[Any, ...]) -> Path | None:
-    from kernels.compile import cache_folder
-
-    folder = cache_folder()
+def _file(name: str, sources: tuple[str, ...], packages: tuple[str, ...], arguments: tuple[Any, ...]) -> Path | None:
     digest = hashlib.blake2b(digest_size=8)
     for source in sources:
         digest.update(Path(source).read_bytes())
-    about = (arguments, sys.version_info[:3], unicodedata.unidata_version, importlib.metadata.version("ftfy"))
+    versions = [importlib.metadata.version(package) for package in packages]
+    about = (arguments, sys.version_info[:3], unicodedata.unidata_version, versions)
     digest.update(repr(about).encode())
-    return folder / f"{name}-{digest.hexdigest()}.table" if folder else None
+    return FOLDER / f"{name}-{digest.hexdigest()}.table" if FOLDER else None
 
 
 def _load(file: Path | None) -> Any:
