@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.compile import kernel, part
-from kernels.memory import get, int64, load64, pointer, put, store64
-from kernels.simd import json_signs, low_zeros
+from kernels.memory import get, int64, pointer, put
+from kernels.simd import json_signs, low_zeros, put_same
 
 BLANK, FAST, SLOW = 0, 1, 2
 _NONE = np.uint64(0)
@@ -209,11 +209,11 @@ def _skip_value(data, at):
 
 @part
 def _copy(data, at, size, out, to):
-    """out[to:to + size] = data[at:at + size], and up to seven bytes more."""
+    """out[to:to + size] = data[at:at + size], and up to 63 bytes more."""
     done = 0
     while done < size:
-        store64(out, to + done, load64(data, at + done))
-        done += 8
+        put_same(out, to + done, data, at + done)
+        done += 64
 
 
 @part
@@ -272,7 +272,7 @@ def _unescape(data, at, out, to):
     while True:
         signs = json_signs(data, at)
         plain = low_zeros(signs)
-        _copy(data, at, plain, out, to)
+        put_same(out, to, data, at)  # what is too much is written over
         at += plain
         to += plain
         if signs == _NONE:

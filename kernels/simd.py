@@ -237,21 +237,34 @@ ellipses = _mask(
 )
 
 
-def _put_small(typing: Any, out: Any, place: Any, data: Any, index: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, at = (context.cast(builder, args[n], signature.args[n], types.int64) for n in (1, 3))
-        read = _Bytes(builder, args[2], at)
-        small = builder.or_(read.value, read._all(0x20))
-        small = builder.select(read.within(65, 90), small, read.value)
-        blank = read.either(read.within(9, 13), read.within(28, 31))
-        stored = builder.store(
-            builder.select(blank, read._all(32), small),
-            builder.bitcast(builder.gep(args[0], [to]), _VECTOR.as_pointer()),
-        )
-        stored.align = 1
-        return context.get_dummy_value()
+def _put(vector: Callable[[_Bytes], Any], plain: Any) -> Any:
+    """A compiled function (out, place, data, at) that writes 64 bytes made of the 64 from `at`."""
+    if not SIMD:
+        return plain
 
-    return types.void(out, place, data, index), generate
+    def write(typing: Any, out: Any, place: Any, data: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            to, at = (context.cast(builder, args[n], signature.args[n], types.int64) for n in (1, 3))
+            written = vector(_Bytes(builder, args[2], at))
+            stored = builder.store(written, builder.bitcast(builder.gep(args[0], [to]), _VECTOR.as_pointer()))
+            stored.align = 1
+            return context.get_dummy_value()
+
+        return types.void(out, place, data, index), generate
+
+    return intrinsic(write)
+
+
+def _small(read: _Bytes) -> Any:
+    capital = read.within(65, 90)
+    small = read.builder.select(capital, read.builder.or_(read.value, read._all(0x20)), read.value)
+    return read.builder.select(read.either(read.within(9, 13), read.within(28, 31)), read._all(32), small)
+
+
+@part
+def _put_same_plain(out, place, data, at):
+    for i in range(64):
+        put(out, place + i, get(data, at + i))
 
 
 @part
@@ -266,7 +279,9 @@ def _put_small_plain(out, place, data, at):
 
 
 # out[place:place + 64] = data[at:at + 64] with capitals of ASCII in lower case and white space of ASCII as spaces
-put_small = intrinsic(_put_small) if SIMD else _put_small_plain
+put_small = _put(_small, _put_small_plain)
+# out[place:place + 64] = data[at:at + 64]
+put_same = _put(lambda read: read.value, _put_same_plain)
 
 
 def flagged(flag: int) -> Any:
