@@ -47,6 +47,29 @@ def test_a_user_module_finds_all_of_numba(tmp_path):
     assert done.stdout == "fine\n", done.stderr
 
 
+def test_freed_memory_is_used_again():
+    """A batch of pages grows to 22 MB twice: the second time no new pages are asked of the system."""
+    code = """
+import ctypes, resource
+if not hasattr(ctypes.CDLL(None), "mallopt"):
+    print("another C library")
+    raise SystemExit
+from pipeline.lean import keep_memory
+keep_memory()
+def faults():
+    before, page, pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, bytes(73_000), bytearray()
+    for _ in range(300):
+        pages += page
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults(), faults())
+"""
+    done = python(code)
+    if done.stdout == "another C library\n":
+        pytest.skip("the C library has no mallopt")
+    first, second = map(int, done.stdout.split())
+    assert first > 4000 and second < 400, done.stderr
+
+
 def test_kept_table_is_made_once_and_again_if_its_file_is_broken(tmp_path, monkeypatch):
     monkeypatch.setattr("kernels.kept.FOLDER", tmp_path)
     made = []
