@@ -32,7 +32,7 @@ import pipeline.files.tables
 import pipeline.refining.refine
 import pipeline.tasks
 from pipeline.files.commit import Attempt
-from pipeline.refining.refine import Named
+from pipeline.refining.row_steps import Named
 
 REST = "rest"
 LABELS = {

@@ -65,7 +65,7 @@ def steps(chain: int) -> Any:
     from pipeline.recipes.build import build
     from pipeline.recipes.recipe import read
     from pipeline.recipes.steps import parse_steps
-    from pipeline.refining import refine
+    from pipeline.refining import row_steps
 
     text = json.dumps(
         {"input": {"paths": "x"}, "steps": [{"extract": EXTRACTS[chain]}, *STEPS], "output": {"path": "o"}}
@@ -73,11 +73,11 @@ def steps(chain: int) -> Any:
     recipe, source = read(text, "fuzz")
     filters.load_builtin()
     rows = parse_steps(recipe.steps, source).rows
-    middle = [refine.Named(row.name, build(row, False), row.kind == "edit", row.kind == "rules") for row in rows]
+    middle = [row_steps.Named(row.name, build(row, False), row.kind == "edit", row.kind == "rules") for row in rows]
     return [
-        refine.Named("00.read", refine._http_status, False),
+        row_steps.Named("00.read", row_steps._http_status, False),
         *middle,
-        refine.Named("99.empty", refine._not_empty, False),
+        row_steps.Named("99.empty", row_steps._not_empty, False),
     ]
 
 
@@ -91,7 +91,7 @@ def check(kind: str, data: bytes, folder: Path) -> Counter[str]:
     from pipeline.chat.tables_out import fitting
     from pipeline.errors import InputError
     from pipeline.readers import Options
-    from pipeline.refining.refine import KEPT_STEP, apply
+    from pipeline.refining.row_steps import KEPT_STEP, apply
 
     path = folder / f"case.{kind}"
     path.write_bytes(data)

@@ -16,6 +16,7 @@ from reading import account, load, quarantined, rows
 
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.readers import Columns, format_of
 
 RECORDS = [{"text": f"Text {i} 中文", "id": f"d{i}", "n": i, "nested": {"a": [i]}} for i in range(5000)]
@@ -128,7 +129,7 @@ def known(path: str) -> bool:
 
 
 def names(folder: Path) -> list[str]:
-    return [os.path.relpath(info.path, folder) for info in storage.expand([str(folder)], known)]
+    return [os.path.relpath(info.path, folder) for info in expand([str(folder)], known)]
 
 
 def test_a_folder_saved_by_datasets(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_folder_as_the_hub_has_it(tmp_path: Path) -> None:
     for name in ("README.md", "dataset_infos.json", "LICENSE.txt"):
         (tmp_path / name).write_text("{}")
     assert names(tmp_path) == ["data/train-00000-of-00001.parquet"]
-    (info,) = storage.expand([str(tmp_path / "*.md")], known)  # by name it can be had
+    (info,) = expand([str(tmp_path / "*.md")], known)  # by name it can be had
     assert info.path.endswith("README.md")
 
 
@@ -182,13 +183,13 @@ class FakeHub:
 def test_a_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.files.hub._filesystem", FakeHub)
     for pattern in ("hf://datasets/me/set", "hf://datasets/me/set/data/*.jsonl", "hf://datasets/me/set/data/a.jsonl"):
-        (info,) = storage.expand([pattern], known)
+        (info,) = expand([pattern], known)
         assert (info.path, info.size, info.version) == ("hf://datasets/me/set/data/a.jsonl", 25, "b1")
         assert [row["text"] for row in rows(load(info.path))] == ["from the hub"]
     with pytest.raises(InputError, match="no such file or folder"):
-        storage.expand(["hf://datasets/me/other"], known)
+        expand(["hf://datasets/me/other"], known)
     with pytest.raises(InputError, match=r"no file matches, did you mean 'hf://datasets/me/set/data/a.jsonl'"):
-        storage.expand(["hf://datasets/me/set/data/b.json*"], known)
+        expand(["hf://datasets/me/set/data/b.json*"], known)
     with pytest.raises(InputError, match=r"not on the Hub.*Expected hf://datasets/OWNER/NAME"):
         storage.stat("hf://datasets/me/none.jsonl")
 
@@ -196,4 +197,4 @@ def test_a_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_library_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match="pip install huggingface_hub"):
-        storage.expand(["hf://datasets/me/set"], known)
+        expand(["hf://datasets/me/set"], known)

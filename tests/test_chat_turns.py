@@ -113,7 +113,7 @@ def test_a_step_that_raises_names_the_turn() -> None:
             raise ValueError("no good")
         return rows_, reasons(len(rows_), [], "none")
 
-    from pipeline.refining.refine import guarded
+    from pipeline.refining.row_steps import guarded
 
     _, why = guarded(
         on_turns(raises, ["assistant"]), table([said("a", "b"), said("a", "b", "c", "bad"), said("bad", "b")])

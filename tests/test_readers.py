@@ -24,6 +24,7 @@ import zstandard
 from filters.step import DOCUMENT
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.readers import Batch, Columns, format_of, read
 from pipeline.readers.files import decode
 
@@ -134,7 +135,7 @@ def test_same_records_same_table(name: str, tmp_path: Path, reference: pa.Table)
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "frames.jsonl.zst", "groups.parquet", "a.csv", "a.jsonl.xz"])
 def test_same_table_from_s3(name: str, s3_bucket: str, reference: pa.Table) -> None:
     storage.write_bytes(f"{s3_bucket}/in/{name}", CONTAINERS[name]())
-    (info,) = storage.expand([f"{s3_bucket}/in/*"], lambda path: format_of(path) is not None)
+    (info,) = expand([f"{s3_bucket}/in/*"], lambda path: format_of(path) is not None)
     assert table(load(info.path)).equals(reference)
 
 

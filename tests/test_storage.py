@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.errors import InputError, StorageError
 from pipeline.files import storage
-from pipeline.files.storage import expand, join
+from pipeline.files.patterns import expand
+from pipeline.files.storage import join
 from pipeline.readers import format_of
 
 

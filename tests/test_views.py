@@ -17,7 +17,7 @@ from filters.rules import Rule, keep_rules, load_rule_set
 from filters.texts import Views
 from pipeline.recipes.build import _only_where, build
 from pipeline.recipes.steps import RULE_SETS, RowStep
-from pipeline.refining.refine import KEPT_STEP, Named, apply
+from pipeline.refining.row_steps import KEPT_STEP, Named, apply
 
 filters.load_builtin()
 RULES = {

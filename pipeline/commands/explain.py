@@ -23,7 +23,8 @@ from pipeline.folder import corpus_manifest
 from pipeline.job import Job
 from pipeline.output.writers import read_part
 from pipeline.refining import values
-from pipeline.refining.refine import batches, build_steps, guarded
+from pipeline.refining.refine import batches
+from pipeline.refining.row_steps import build_steps, guarded
 from pipeline.tasks import job_path
 from pipeline.tokenized import DOCUMENTS
 

@@ -23,6 +23,7 @@ from filters.tokenizer_files import PATTERNS, open_tokenizer
 from pipeline.chat.tables_out import with_text
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.folder import corpus_manifest
 from pipeline.matching.older import layout_of
 from pipeline.output.writers import read_part
@@ -79,7 +80,7 @@ def _sources(paths: list[str], split: str) -> list[tuple[str, str]]:
     """(path, format) of each file: those of a run's split, or those that are named."""
     manifest = corpus_manifest(paths[0]) if len(paths) == 1 else None
     if manifest is None:
-        files = storage.expand(paths, lambda name: format_of(name) is not None)
+        files = expand(paths, lambda name: format_of(name) is not None)
         return [(file.path, format_of(file.path) or "jsonl") for file in files]
     split = split or next(iter(manifest["splits"]))
     if split not in manifest["splits"]:

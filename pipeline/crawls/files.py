@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.crawls import paths as crawl_paths
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.files.storage import FileInfo
 from pipeline.readers import COMPRESSED, format_of
 from pipeline.recipes.recipe import Input
@@ -62,7 +63,7 @@ def _named(paths: list[str], base_url: str | None) -> list[FileInfo]:
     crawls = [path for path in paths if crawl_paths.is_crawl(path)]
     others = [path for path in paths if path not in crawls]
     given = [file for path in crawls for file in crawl_paths.expand(path, base_url)]
-    return given + (storage.expand(others, lambda name: format_of(name) == "wat") if others else [])
+    return given + (expand(others, lambda name: format_of(name) == "wat") if others else [])
 
 
 def _of_whole(path: str, entry: Input) -> str | None:

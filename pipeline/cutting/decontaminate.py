@@ -33,6 +33,7 @@ from filters.texts import Texts
 from pipeline.cutting.decontaminated import COLUMN
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.readers import format_of
 from pipeline.readers.jsonl import parse
 from pipeline.readers.streams import TailError, as_utf8, chunks
@@ -170,7 +171,7 @@ def benchmark_files(options: dict[str, Any]) -> list[dict[str, Any]]:
     """The files that `against` names: {"path", "name", "sha256", "items", "too_short"}, sorted. Errors: InputError."""
     if not options["against"]:
         raise InputError("decontaminate: 'against' names no file; expected at least one file, folder or glob")
-    listed = storage.expand(options["against"], lambda name: format_of(name) in FORMATS)
+    listed = expand(options["against"], lambda name: format_of(name) in FORMATS)
     asked = []
     for info in listed:
         path = info.path if storage.is_remote(info.path) else os.path.abspath(info.path)

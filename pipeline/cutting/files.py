@@ -22,7 +22,8 @@ from pipeline.files.commit import Attempt
 from pipeline.files.tables import SteadyWriter
 from pipeline.job import Job
 from pipeline.refining.isolation import watched
-from pipeline.refining.refine import SIGNALS_STEP, guarded, ledger_rows, signals_step
+from pipeline.refining.refine import ledger_rows
+from pipeline.refining.row_steps import SIGNALS_STEP, guarded, signals_step
 
 TOP = 20
 """Lines that manifest.json names, those removed most often."""

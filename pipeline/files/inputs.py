@@ -14,7 +14,8 @@ from typing import Any
 from pipeline.crawls import files as wat_files
 from pipeline.crawls import paths as crawl_paths
 from pipeline.errors import InputError, RecipeError
-from pipeline.files import parts, storage
+from pipeline.files import parts
+from pipeline.files.patterns import expand
 from pipeline.readers import FORMATS, format_of
 from pipeline.readers.wat_fields import IS_WAT
 from pipeline.recipes.recipe import Input, Recipe
@@ -55,7 +56,7 @@ def _of_entry(entry: Input, number: int) -> list[dict[str, Any]]:
         found += [shard | {"input": number, "format": "sql"} for shard in sql.shards(path, entry)]
     files = [file for path in crawls for file in crawl_paths.expand(path, entry.base_url)]
     if others:
-        files += storage.expand(others, _any_file if entry.format else _known)
+        files += expand(others, _any_file if entry.format else _known)
     partners = wat_files.partners(files, entry) if entry.wat else {}
     if entry.wat:
         files = [file for file in files if format_of(file.path) != "wat"]

@@ -12,14 +12,12 @@ Not covered: writing to `hf://`, `gs://` and `http(s)://`, and listing of the la
 
 from __future__ import annotations
 
-import glob
 import importlib
 import os
-import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +27,6 @@ from typing import Any, BinaryIO, cast
 from filters.registry import nearest
 from pipeline.errors import InputError, StorageError
 from pipeline.files import hub
-
-WILD = "*?["
-TABLES = r"\.(parquet|arrow|feather|jsonl|csv)(\.\w+)?$"
-PAPERS = r"(^|/)(README(_\w+)?\.md|LICENSE(\.\w+)?|(dataset_infos?|dataset_dict|state)\.json|(cache|tmp)-?\w+\.arrow)$"
 
 
 @dataclass(frozen=True, order=True)
@@ -65,11 +59,12 @@ def is_http(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
-def _listable(path: str) -> bool:
+def listable(path: str) -> bool:
+    """Whether files there can be listed although it is not this machine."""
     return is_s3(path) or hub.is_hub(path)
 
 
-def _store(path: str) -> Any:
+def store(path: str) -> Any:
     """The module that knows the files at a path that can be listed: `head`, `listing`."""
     return _s3() if is_s3(path) else hub
 
@@ -121,7 +116,7 @@ def stat(path: str) -> FileInfo:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}{_neighbour(path)}") from None
+        raise InputError(f"{path}: {error.strerror}{neighbour(path)}") from None
     return FileInfo(path, found.st_size, str(found.st_mtime_ns))
 
 
@@ -140,8 +135,8 @@ def _remote_stat(path: str) -> FileInfo:
 
 def list_files(folder: str, suffix: str = "") -> list[FileInfo]:
     """Every file under `folder` whose name ends in `suffix`, sorted by path. Empty if there is no folder."""
-    if _listable(folder):
-        found = [FileInfo(*entry) for entry in _store(folder).listing(folder.rstrip("/") + "/")]
+    if listable(folder):
+        found = [FileInfo(*entry) for entry in store(folder).listing(folder.rstrip("/") + "/")]
     elif is_remote(folder):
         raise InputError(f"{folder}: files can only be listed locally, on s3:// and hf://. Name each file instead.")
     else:
@@ -154,7 +149,7 @@ def _is_file(path: str) -> bool:
     return os.path.isfile(path)  # no sockets, no links that lead nowhere
 
 
-def _neighbour(path: str) -> str:
+def neighbour(path: str) -> str:
     """The name in the same folder (or the first folder above that exists) that looks most like `path`."""
     folder, name = os.path.split(path.rstrip("/"))
     if is_remote(path):
@@ -163,123 +158,6 @@ def _neighbour(path: str) -> str:
         folder, name = os.path.split(folder)
     names = os.listdir(folder or ".")
     return nearest(name, names) or f"; the folder {folder or '.'!r} holds {len(names)} other names."
-
-
-# ---- from patterns to files
-
-
-def expand(patterns: list[str], known: Callable[[str], bool]) -> list[FileInfo]:
-    """The files that `patterns` name, sorted by path, each once.
-
-    A pattern is a file, a folder (searched through, `known` names only) or a glob (`*`, `?`, `[...]`, `**`).
-    Names that begin with "." or "_" are left out unless they are named. `InputError` if a pattern gives
-    nothing.
-    """
-    if not patterns:
-        raise InputError("No input paths. Expected at least one file, folder or glob under input: paths.")
-    found: dict[str, FileInfo] = {}
-    for pattern in patterns:
-        for info in _expand_one(pattern, known):
-            found.setdefault(info.path, info)
-    return [found[path] for path in sorted(found)]
-
-
-def _expand_one(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
-    if is_remote(pattern) and not _listable(pattern):
-        return [stat(pattern)]
-    if not is_remote(pattern):
-        pattern = os.path.expanduser(pattern)
-    entry = _store(pattern).head(pattern) if _listable(pattern) else None
-    if entry or os.path.isfile(pattern):
-        return [FileInfo(*entry) if entry else stat(pattern)]
-    if any(sign in pattern for sign in WILD):
-        return _glob(pattern, known)
-    return _folder(pattern, known)
-
-
-def _folder(folder: str, known: Callable[[str], bool]) -> list[FileInfo]:
-    files = list_files(folder)
-    if not files and not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such file or folder{_neighbour(folder)}")
-    base = folder.rstrip("/") + "/"
-    shown = [info for info in files if not _hidden(info.path.removeprefix(base))]
-    kept = _without_papers([info for info in shown if known(info.path)])
-    if not kept:
-        sample = ", ".join(info.path.removeprefix(base) for info in shown[:3]) or "nothing"
-        raise InputError(
-            f"{folder}: no file here has a name of a known format ({len(shown)} files: {sample}). "
-            "Name the files with a glob and set input: format."
-        )
-    return kept
-
-
-def _without_papers(files: list[FileInfo]) -> list[FileInfo]:
-    """In a folder of tables the pages about them (README.md, dataset_info.json, ...) are no documents, nor are the caches
-    that the `datasets` library leaves there."""
-    if not any(re.search(TABLES, info.path) for info in files):
-        return files
-    return [info for info in files if not re.search(PAPERS, info.path)]
-
-
-def _hidden(relative: str) -> bool:
-    return any(part[:1] in (".", "_") for part in relative.split("/"))
-
-
-def _glob(pattern: str, known: Callable[[str], bool]) -> list[FileInfo]:
-    """Files that match; a folder that matches is searched through for known formats."""
-    base = _fixed_part(pattern)
-    if _listable(pattern):
-        match = _glob_pattern(pattern)
-        found = [FileInfo(*entry) for entry in _store(pattern).listing(base) if match(entry[0])]
-    else:
-        hits = glob.glob(pattern, recursive=True, include_hidden=True)
-        found = [stat(path) for path in hits if _is_file(path)]
-        folders = [path for path in hits if os.path.isdir(path)] if "**" not in pattern else []
-        inside = [info for folder in folders for info in list_files(folder) if known(info.path)]
-        found += [info for info in inside if info.path not in hits]
-    asked = {part[0] for part in pattern.removeprefix(base).split("/") if part[:1] in (".", "_")}
-    parts = [(info, info.path.removeprefix(base).split("/")) for info in found]
-    kept = [info for info, names in parts if not any(n[:1] in (".", "_") and n[0] not in asked for n in names)]
-    if not kept:
-        raise InputError(f"{pattern}: no file matches{_similar(pattern, base)}")
-    return kept
-
-
-def _fixed_part(pattern: str) -> str:
-    """The folder before the first wildcard, with its "/"."""
-    first = min(pattern.index(sign) for sign in WILD if sign in pattern)
-    return pattern[: pattern.rfind("/", 0, first) + 1]
-
-
-def _glob_pattern(pattern: str) -> Callable[[str], bool]:
-    """A test of whole paths. `*` and `?` stay inside one name, `**/` crosses folders, as in `glob.glob`.
-
-    The standard library has `glob.translate` only from Python 3.13 on.
-    """
-    out, at = "", 0
-    while at < len(pattern):
-        rest = pattern[at:]
-        if rest.startswith("**/"):
-            out, at = out + "(?:[^/]+/)*", at + 3
-        elif rest.startswith("**"):
-            out, at = out + ".*", at + 2
-        elif rest[0] in "*?":
-            out, at = out + ("[^/]*" if rest[0] == "*" else "[^/]"), at + 1
-        elif rest[0] == "[" and "]" in rest[2:]:
-            end = rest.index("]", 2)
-            inner = rest[1:end].replace("\\", "\\\\")
-            out, at = out + "[" + ("^" + inner[1:] if inner[0] == "!" else inner) + "]", at + end + 1
-        else:
-            out, at = out + re.escape(rest[0]), at + 1
-    compiled = re.compile(out, re.DOTALL)
-    return lambda path: compiled.fullmatch(path) is not None
-
-
-def _similar(pattern: str, base: str) -> str:
-    if _listable(pattern):
-        names = [entry[0] for entry, _ in zip(_store(pattern).listing(base), range(1000))]
-        return nearest(pattern, names) or f"; there are {len(names)} objects under {base}."
-    return _neighbour(pattern)
 
 
 # ---- reading
@@ -292,7 +170,7 @@ def open_read(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}{_neighbour(path)}") from None
+        raise InputError(f"{path}: {error.strerror}{neighbour(path)}") from None
 
 
 def _readable(path: str) -> BinaryIO:

@@ -163,7 +163,7 @@ def fit(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def _fit_shard(job: Job, shard: dict[str, Any], steps: list[Any], failed: dict[str, dict[str, int]]) -> None:
-    from pipeline.refining.refine import apply
+    from pipeline.refining.row_steps import apply
 
     for table in _readable(job, shard):
         with watched(job):
@@ -210,7 +210,7 @@ def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
 
 def _probes(job: Job, tell: Callable[[str, pa.Array, np.ndarray], None]) -> list[Any]:
     """The steps of refine up to the last rule to fit, with a probe in the place of each fitted one."""
-    from pipeline.refining.refine import Named, build_steps
+    from pipeline.refining.row_steps import Named, build_steps
 
     asked = {step["name"]: step for step in to_fit(job)}
     steps = build_steps(job, {})

@@ -1,7 +1,7 @@
 """Row steps in a process of their own: a document that crashes, hangs or eats memory in native code costs itself only.
 
 In:  a batch of documents, after a worker died in this task (or always, if the recipe says so)
-Out: what `pipeline.refining.refine.apply` gives, and for each document that the process could not survive a reason:
+Out: what `pipeline.refining.row_steps.apply` gives, and for each document that the process could not survive a reason:
 
     error.crashed   detail "SIGSEGV"                      it ended the process
     error.killed    detail "SIGKILL"                      somebody ended the process; most often the system, for want of memory
@@ -68,7 +68,7 @@ class Cell:
         self._fork = 0  # its process id; 0 until it says so
 
     def apply(self, table: pa.Table) -> Iterator[tuple[str, Any]]:
-        """As `pipeline.refining.refine.apply`, and documents that the process dies of go out with the reason."""
+        """As `pipeline.refining.row_steps.apply`, and documents that the process dies of go out with the reason."""
         try:
             yield from self._outcomes(table)
             return
@@ -268,7 +268,7 @@ def serve() -> None:
 
 def _telling(job: Job, answers: BinaryIO | Any) -> list[Any]:
     """The row steps of the job; each says its name before it begins."""
-    from pipeline.refining.refine import build_steps
+    from pipeline.refining.row_steps import build_steps
 
     def told(named: Any) -> Any:
         def step(*given: Any) -> Any:
@@ -282,7 +282,7 @@ def _telling(job: Job, answers: BinaryIO | Any) -> list[Any]:
 
 def _work(job: Job, steps: list[Any], answers: BinaryIO | Any) -> None:
     """Batches, until the input ends (EOFError)."""
-    from pipeline.refining.refine import apply
+    from pipeline.refining.row_steps import apply
 
     _send(answers, ("ready", os.getpid()))
     while True:

@@ -31,6 +31,7 @@ from kernels.memory import PAD
 from kernels.url_lists import Lines, read_lines
 from pipeline.errors import InputError
 from pipeline.files import storage
+from pipeline.files.patterns import expand
 from pipeline.readers.streams import TailError, as_utf8, chunks
 
 CHUNK = 1 << 20
@@ -59,7 +60,7 @@ class Lists:
 
 def list_files(paths: list[str]) -> list[tuple[str, str]]:
     """(path, name as given) of each file that `paths` (files, folders, globs) name, sorted. Errors: InputError."""
-    found = storage.expand(paths, lambda path: bool(FOLDER_NAMES.fullmatch(_bare(path))))
+    found = expand(paths, lambda path: bool(FOLDER_NAMES.fullmatch(_bare(path))))
     return [(info.path if "://" in info.path else os.path.abspath(info.path), info.path) for info in found]
 
 
