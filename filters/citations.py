@@ -8,6 +8,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.late import late
 from filters.registry import edit
 from filters.rows import edit_rows
 from filters.texts import Texts
@@ -27,10 +28,10 @@ _NOTES = "(?:note|notes|nb|注|註|注释|註釋|参|參|备注) ?[1-9][0-9]{0,2
 _NAMED = rf"(?:{_NOTES}|(?:{_WORDS})(?: ?[|·] ?(?:{_WORDS}))?)"
 # no look-around in a mark: RE2 reads it too
 _MARK = rf"(?:\[(?:{_NUMBERS}|{_NAMED})\]|【(?:{_NUMBERS}|{_NAMED})】|［(?:{_NUMBERS}|{_NAMED})］|〔(?:{_NUMBERS}|{_NAMED})〕)"
-_MARKS = re.compile(rf"([ \u00a0]?)((?:{_MARK})+)", re.IGNORECASE)
-_NUMBER_MARK = re.compile(rf"[\[【［〔]({_NUMBERS})[\]】］〕]")
-_PROGRAM = re.compile(r"[`={}\\$<>]|^(?:    |\t)|;$")
-_NAME = re.compile(r"[_/\[\]]|[A-Za-z0-9)][.:(][A-Za-z0-9)]")  # data_set, a.b, f(x)
+_MARKS = late(rf"([ \u00a0]?)((?:{_MARK})+)", re.IGNORECASE)
+_NUMBER_MARK = late(rf"[\[【［〔]({_NUMBERS})[\]】］〕]")
+_PROGRAM = late(r"[`={}\\$<>]|^(?:    |\t)|;$")
+_NAME = late(r"[_/\[\]]|[A-Za-z0-9)][.:(][A-Za-z0-9)]")  # data_set, a.b, f(x)
 _CLOSING = ".,;:!?。，；：！？、…”’»」』）)%\"'"
 _ENDS = ".,;!?。，；！？、…”’»」』）)%"  # what a number may stand behind; behind a colon there are values
 _END_OF_SENTENCE = ".,;:!?)\"'”’»"

@@ -13,10 +13,12 @@ Numbering facts: ITU-T E.164 (at most 15 digits), NANPA (area and exchange begin
 
 import re
 
+from filters.late import late
+
 _SEP = r"[ \u00a0.\-\u2010-\u2013]"
 # An unbroken run of digits and phone punctuation with seven digits or more: nothing else is looked at.
-_RUN = re.compile(r"[0-9](?:[ \u00a0.()/\-\u2010-\u2013]{0,3}[0-9]){6,}+")
-_OPENING = re.compile(r"[+( ]*\Z")
+_RUN = late(r"[0-9](?:[ \u00a0.()/\-\u2010-\u2013]{0,3}[0-9]){6,}+")
+_OPENING = late(r"[+( ]*\Z")
 
 _LEFT = r"(?<![A-Za-z0-9_@#$€£¥=/\\+\-\u2010-\u2013])(?<![0-9][.,:](?=[0-9]))"
 _RIGHT = r"(?![A-Za-z0-9_@%]|[.:/\-\u2010-\u2013][0-9]|\s?[%°€£])"
@@ -36,26 +38,26 @@ SHAPES = [
     # a trunk zero and groups: 020 7946 0958, 0487 98 11 92, 03.93.92.16.85, 0341 8387176, (08) 8747 6301
     rf"\(?0[1-9][0-9]{{0,3}}\)?(?:{_SEP}|/){{1,2}}(?:[0-9]{{6,8}}|[0-9]{{2,5}}(?:{_SEP}[0-9]{{2,4}}){{1,3}})",
 ]
-_SHAPE = re.compile(f"{_LEFT}(?:{'|'.join(SHAPES)}){_EXTENSION}{_RIGHT}")
-_BARE = re.compile(
+_SHAPE = late(f"{_LEFT}(?:{'|'.join(SHAPES)}){_EXTENSION}{_RIGHT}")
+_BARE = late(
     rf"(?<![A-Za-z0-9_@#$€£¥/\\+])(?<![0-9][.,:\-])\(?[0-9](?:[ \u00a0.()/\-\u2010-\u2013]{{0,2}}[0-9]){{6,14}}+{_EXTENSION}{_RIGHT}"
 )
 
-_BEFORE = re.compile(
+_BEFORE = late(
     r"(?:\b(?:tele)?phones?\b|\btel\b|\bmobile\b|\bcell\b|\bfax\b|\bdesk\s?:|\bhotline\b|\bwhatsapp\b|\bsms\b"
     r"|\b(?:call|dial|ring|text|reach|contact|messages?|answer(?:ing)?)\b(?:[ ]\w+){0,2}?[ ](?:at|on|to|me|us|him|her|them)\b"
     r"|\b(?:call|dial)\b|\bt[ée]l[ée]?(?:phone|fono)?\b|\btelefono?\b|\bhandy\b|电话|手机|座机|热线|传真|联系方式|拨打|致电|電話|手機|携帯)"
     r"(?:\.?[ ](?:number|no|nr|num|is|us|me|at|on|now|phone|desk))*(?:号码?|號碼?|番号|是|为)?[\s.:：#=|,()\-]{0,6}$",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"[ \-]?\(?(?:office|fax|mobile|cell|home|work|tel)\b", re.IGNORECASE)
-_DATE = re.compile(
+_AFTER = late(r"[ \-]?\(?(?:office|fax|mobile|cell|home|work|tel)\b", re.IGNORECASE)
+_DATE = late(
     r"\(?(?:(?:19|20)[0-9][0-9][.\-/ ](?:0?[1-9]|1[0-2])[.\-/ ](?:0?[1-9]|[12][0-9]|3[01])(?![0-9])"
     r"|(?:0?[1-9]|[12][0-9]|3[01])[.\-/ ](?:0?[1-9]|[12][0-9]|3[01])[.\-/ ](?:19|20)[0-9][0-9](?![0-9])"
     r"|(?:19|20)[0-9][0-9] ?[\-\u2010-\u2013/] ?(?:19|20)[0-9][0-9](?![0-9]))"
 )
-_SSN = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
-_NUMBER_OF = re.compile(
+_SSN = late(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
+_NUMBER_OF = late(
     r"(?<![A-Za-z])(?:ISBN|ISSN|EAN|DOI|ID|No|order|invoice|订单|编号)[\-\w]{0,3}[\s:.#：]{0,3}$", re.IGNORECASE
 )
 

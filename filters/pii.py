@@ -25,6 +25,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from filters.late import late
 from filters.phones import find_phones
 from filters.registry import edit
 from filters.texts import Texts
@@ -90,14 +91,14 @@ _CJK = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3400-\u4dbf\
 # Letters with marks that \w does not know (Hebrew, Arabic, Indic vowel signs) and the joiners inside Persian and Indic words
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u135d-\u135f\u1780-\u17ff\u200c\u200d"
 _LABEL = r"[A-Za-z0-9\u00a1-\u024f](?:[A-Za-z0-9\u00a1-\u024f\-]{0,61}[A-Za-z0-9\u00a1-\u024f])?"
-_AT_DOMAIN = re.compile(
+_AT_DOMAIN = late(
     rf"@(?:(?:{_LABEL}\.){{1,8}}(?:[A-Za-z]{{2,24}}|[Xx][Nn]--[A-Za-z0-9\-]{{2,58}})(?![A-Za-z0-9_\-]|\.[A-Za-z0-9]|@)"
     r"|\[(?:\d{1,3}\.){3}\d{1,3}\])"
 )
-_LOCAL_END = re.compile(rf"(?:[\w.%+\-{_MARKS}]|(?<=[A-Za-z])'(?=[A-Za-z]))+\Z")
-_CJK_LETTER = re.compile(f"[{_CJK}]")
-_CJK_LOCAL = re.compile(rf"(?:^|(?<=[^\w.]))[{_CJK}]{{1,12}}(?:\.[{_CJK}]{{1,12}})+[A-Za-z0-9._\-]*\Z")
-_AFTER_CJK = re.compile(rf"[^{_CJK}]*\Z")
+_LOCAL_END = late(rf"(?:[\w.%+\-{_MARKS}]|(?<=[A-Za-z])'(?=[A-Za-z]))+\Z")
+_CJK_LETTER = late(f"[{_CJK}]")
+_CJK_LOCAL = late(rf"(?:^|(?<=[^\w.]))[{_CJK}]{{1,12}}(?:\.[{_CJK}]{{1,12}})+[A-Za-z0-9._\-]*\Z")
+_AFTER_CJK = late(rf"[^{_CJK}]*\Z")
 LOCAL_CHARS = 64  # RFC 5321, 4.5.3.1.1
 # "icon@2x.png", "app@1.0.min.js": names of files, not of hosts
 FILE_ENDINGS = frozenset(
@@ -164,10 +165,10 @@ def _local_start(text: str, at: int) -> int | None:
 
 # ---- numbers with check digits --------------------------------------------------------------------------------------
 
-_LONG_NUMBER = re.compile(r"[0-9](?:[ \-]?[0-9]){11}")  # nothing shorter is a card or an identity number
+_LONG_NUMBER = late(r"[0-9](?:[ \-]?[0-9]){11}")  # nothing shorter is a card or an identity number
 _NUMBER_LEFT = r"(?<![A-Za-z0-9_])(?<![0-9][.,\-+ ])(?<!\.)"
 _NUMBER_RIGHT = r"(?![A-Za-z0-9_]|[.,\-][0-9])"
-_CARD = re.compile(
+_CARD = late(
     rf"{_NUMBER_LEFT}(?:[0-9]{{12,19}}|[0-9]{{4}}(?P<s>[ \-])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)[0-9]{{4}}(?:(?P=s)[0-9]{{2,3}})?"
     rf"|[0-9]{{4}}(?P<t>[ \-])[0-9]{{6}}(?P=t)[0-9]{{4,5}}){_NUMBER_RIGHT}(?! [0-9])"
 )
@@ -214,7 +215,7 @@ def luhn(digits: str) -> bool:
     return (sum(values[::2]) + sum(divmod(2 * value, 10)[0] + 2 * value % 10 for value in values[1::2])) % 10 == 0
 
 
-_CN_ID = re.compile(rf"{_NUMBER_LEFT}[1-9](?: ?[0-9]){{16}} ?[0-9Xx]{_NUMBER_RIGHT}")
+_CN_ID = late(rf"{_NUMBER_LEFT}[1-9](?: ?[0-9]){{16}} ?[0-9Xx]{_NUMBER_RIGHT}")
 CN_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # 2**(17-i) mod 11
 CN_ID_CHECK = "10X98765432"
 # GB/T 2260: first two digits
@@ -254,20 +255,20 @@ def is_cn_id(number: str) -> bool:
 
 # ---- IP addresses -----------------------------------------------------------------------------------------------------
 
-_FOUR_PARTS = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
-_TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
+_FOUR_PARTS = late(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_TWO_COLONS = late(r":[0-9A-Fa-f]{0,4}:")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"(?<![A-Za-z0-9_.])(?:{_OCTET}\.){{3}}{_OCTET}(?![A-Za-z0-9_]|\.[0-9])")
-_IPV6 = re.compile(
+_IPV4 = late(rf"(?<![A-Za-z0-9_.])(?:{_OCTET}\.){{3}}{_OCTET}(?![A-Za-z0-9_]|\.[0-9])")
+_IPV6 = late(
     r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?:%[0-9A-Za-z]+)?(?![A-Za-z0-9_:])"
 )
 # What stands right before a number with four parts that is no address
-_NO_ADDRESS = re.compile(
+_NO_ADDRESS = late(
     r"(?:\b(?:v|ver|version|versions|release|releases|build|firmware|driver|update|revision|section|sections|sec|chapter|clause"
     r"|paragraph|article|table|figure|fig|appendix|step|rule|oid)\b[\s.:=#]{0,3}|§\s?|版本号?[\s:：为是]{0,3}|第|[A-Za-z]/)$",
     re.IGNORECASE,
 )
-_HEADING = re.compile(r"[ \t]+[^\W\d_]")
+_HEADING = late(r"[ \t]+[^\W\d_]")
 
 
 def find_ips(text: str, private_ips: bool = False) -> list[Span]:

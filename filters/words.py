@@ -11,7 +11,6 @@ covered: words of scripts without spaces other than Chinese and Japanese (Thai, 
 and emoticons.
 """
 
-import re
 from itertools import chain
 from typing import Any
 
@@ -26,21 +25,22 @@ from filters.characters import (
     is_pictograph,
     is_punctuation,
 )
+from filters.late import late
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, section A.1.1
 
-_CJK = re.compile(f"[{CJK_CLASS}]")
-_CJK_TOKEN = re.compile(rf"[{CJK_CLASS}]|[^\W_{CJK_CLASS}]+|[\W_]")
-_DOTS = re.compile(r"\.\.+")
-_CONTRACTION = re.compile(r"(?<=.)(?:n['’]t|['’](?:ll|re|ve|d|m))$|(?<=^[cC]an)not$")
-_UNIT = re.compile(
+_CJK = late(f"[{CJK_CLASS}]")
+_CJK_TOKEN = late(rf"[{CJK_CLASS}]|[^\W_{CJK_CLASS}]+|[\W_]")
+_DOTS = late(r"\.\.+")
+_CONTRACTION = late(r"(?<=.)(?:n['’]t|['’](?:ll|re|ve|d|m))$|(?<=^[cC]an)not$")
+_UNIT = late(
     r"(?<=[0-9])(?:km|m|dm|cm|mm|nm|ha|ft|in|yd|g|kg|mg|t|lb|oz|Pa|hPa|kPa|mbar|mb|MB|kb|kB|KB|gb|GB|tb|TB|T|G|M|K"
     r"|am|pm|AM|PM)$"
 )
 # an address is one word, except behind other text: [here](http://...
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_MARK_INSIDE = re.compile(r"\.\.+|-{1,3}|——|[^\w\s]")
-_ABBREVIATION = re.compile(r"[^\W\d_]\.(?:[^\W\d_]\.)*")  # a.  e.g.  U.S.
+_URL = late(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_MARK_INSIDE = late(r"\.\.+|-{1,3}|——|[^\w\s]")
+_ABBREVIATION = late(r"[^\W\d_]\.(?:[^\W\d_]\.)*")  # a.  e.g.  U.S.
 
 
 def split_words(text: str) -> list[str]:

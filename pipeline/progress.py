@@ -7,12 +7,12 @@ import shutil
 import sys
 import time
 from textwrap import shorten
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any
 
 from pipeline.splits.report import split_words
+
+if TYPE_CHECKING:
+    from pipeline.bars import Bars
 
 WHAT = {
     "fit": "sampling for fitted rules",
@@ -74,36 +74,6 @@ class Tally:
         return f"{self.read:,} documents, {speed:.1f} MB/s, {self.kept / self.read:.0%} kept"
 
 
-class Bars:
-    """A bar for each stage, on a terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.fields[stage]:<9} {task.description:<22}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[tally]}"), console=console,
-        )  # fmt: skip
-        self._tally = Tally()
-        self._task: TaskID | None = None
-        self._progress.start()
-
-    def stage(self, name: str, total: int, done: int, size: int) -> None:
-        self._tally.start(name, size)
-        self._task = self._progress.add_task(
-            WHAT.get(name.split("-")[0], ""), total=total, completed=done, stage=name, tally=""
-        )
-
-    def task(self, result: dict[str, Any]) -> None:
-        self._tally.add(result)
-        if self._task is not None:
-            self._progress.update(self._task, advance=1, tally=self._tally.text())
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text)
-
-    def close(self) -> None:
-        self._progress.stop()
-
-
 class Lines:
     """Plain lines, for logs."""
 
@@ -147,8 +117,11 @@ def reporter(quiet: bool) -> Silent | Bars | Lines:
     """Bars on a terminal, lines in a log, nothing if asked."""
     if quiet:
         return Silent()
-    console = Console(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    if not sys.stderr.isatty():
+        return Lines()
+    from pipeline.bars import Bars
+
+    return Bars()
 
 
 # -- the funnel ------------------------------------------------------------------------------------

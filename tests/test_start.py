@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
 
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from corpus import CHECKOUT, RECIPE, assignments, mill, sums
 
+from filters.late import late
 from kernels.kept import kept_table
 from pipeline.engines import largest_first, starting
+from pipeline.progress import reporter
 from pipeline.recipes.recipe import Run
 
 
@@ -34,6 +38,38 @@ print(pa.table({"a": [1, 2]}).to_pandas()["a"].sum())
 """
     done = python(code, str(tmp_path))
     assert done.stdout.split("\n")[:2] == ["[]", "3"], done.stderr
+
+
+def test_a_log_needs_nothing_that_draws():
+    code = "import sys; from pipeline.progress import reporter; reporter(False); print('rich' in sys.modules)"
+    done = python(code)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_a_terminal_gets_bars(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    teller = reporter(False)
+    teller.stage("refine", 2, 1, 100)
+    teller.task({"size": 50, "counts": {"account": {"read": 5, "kept": 3}, "bytes": 9}})
+    teller.note("one word more")
+    teller.close()
+    shown = sys.stderr.getvalue()
+    assert "reading and cleaning" in shown and "2/2" in shown and "5 documents" in shown and "one word more" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_late_pattern_is_compiled_when_it_is_used(monkeypatch):
+    compiled = []
+    real = re.compile
+    monkeypatch.setattr("filters.late.re.compile", lambda *asked: compiled.append(asked) or real(*asked))
+    pattern = late("a(b+)", re.IGNORECASE)
+    assert compiled == []
+    assert pattern.sub(r"\1", "xABBx") == "xBBx" and pattern.findall("ab abb") == ["b", "bb"]
+    assert pattern.sub("", "ab") == "" and len(compiled) == 2  # once for each method, out of the cache of `re`
 
 
 def test_a_user_module_finds_all_of_numba(tmp_path):
