@@ -1,8 +1,21 @@
-"""Rows of ragged arrays copied together. The twin is a list comprehension (tests/test_sets.py)."""
+"""Rows of ragged arrays copied together, from memory or from a file. The twin is a list comprehension (tests)."""
 
 # mypy: disable-error-code="no-untyped-def"
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
 from kernels.compile import kernel
+from kernels.memory import intrinsic
+
+# of the C library: bytes read, 0 at the end of the file, -1 for an error
+_pread: Any = types.ExternalFunction(
+    "pread", types.int64(types.int32, types.CPointer(types.uint64), types.uint64, types.int64)
+)
 
 
 @kernel
@@ -12,3 +25,40 @@ def copy_rows(values, offsets, rows, out, at):
         start, place = offsets[rows[i]], at[i]
         for j in range(offsets[rows[i] + 1] - start):
             out[place + j] = values[start + j]
+
+
+@intrinsic
+def _from(typing: Any, array: Any, index: Any) -> Any:
+    """Where array[index] is."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [context.cast(builder, args[1], signature.args[1], types.int64)])
+
+    return types.CPointer(array.dtype)(array, index), generate
+
+
+@kernel
+def read_rows(handle, offsets, rows, out, at):
+    """As `copy_rows`, of a file of uint64 (little-endian) that is open at `handle`; rows that lie side by side in both are read
+    together. The number of rows that are there: fewer than asked for if the file ends before, or cannot be read."""
+    first = 0
+    while first < len(rows):
+        last = first
+        while (
+            last + 1 < len(rows)
+            and rows[last + 1] == rows[last] + 1
+            and (at[last + 1] - at[last] == offsets[rows[last] + 1] - offsets[rows[last]])
+        ):
+            last += 1
+        start, size, done = offsets[rows[first]], offsets[rows[last] + 1] - offsets[rows[first]], 0
+        while done < 8 * size:
+            # a part may come; of whole words, for what is cut is asked for again
+            read = _pread(
+                np.int32(handle), _from(out, at[first] + done // 8), np.uint64(8 * size - done), 8 * start + done
+            )
+            if read < 8:
+                return first
+            done += read // 8 * 8
+        first = last + 1
+    return first

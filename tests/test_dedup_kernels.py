@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import tempfile
 
 import numpy as np
 import orjson
@@ -24,7 +25,7 @@ from dedup.shingles import shingle_sets
 from dedup.similarity import jaccards_between, similarities_of
 from dedup.survivors import components, survivors
 from kernels.compile import kernel
-from kernels.gather import copy_rows
+from kernels.gather import copy_rows, read_rows
 from kernels.graph import order_rows
 from kernels.shingles import PLACES
 from kernels.sorting import COUNTS, sort_unique
@@ -445,6 +446,17 @@ def test_rows_copied(rows, data):
     values = frozen(np.array([v for row in rows for v in row], np.uint64), np.uint64)
     copy_rows(values, frozen(offsets, np.int64), np.array(chosen, np.int64), out, frozen(ends, np.int64))
     assert out.tolist() == [v for i in chosen for v in rows[i]]
+    with tempfile.TemporaryFile() as file:
+        file.write(values.tobytes())
+        file.flush()
+        read = np.zeros_like(out)
+        asked = frozen(offsets, np.int64), np.array(chosen, np.int64), read, frozen(ends, np.int64)
+        assert read_rows(file.fileno(), *asked) == len(chosen) and (read == out).all()
+        cut = len(values) // 2
+        file.truncate(8 * cut)
+        there = read_rows(file.fileno(), *asked)
+        assert (there == len(chosen)) == all(offsets[i + 1] <= cut or not rows[i] for i in chosen)
+    assert not len(out) or read_rows(-1, *asked) < len(chosen)
 
 
 def test_hashes_are_those_of_sha256():

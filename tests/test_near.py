@@ -168,8 +168,8 @@ def test_ledger_of_duplicates_has_the_true_similarity(tmp_path):
     assert row["similarity"] == true and row["reason"] == "near_duplicate" and row["step"] == "01.dedup.minhash"
 
 
-def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypatch):
-    """Pairs within tasks and across them, from mapped files (many pairs of two tasks), and gathered (few)."""
+def test_sets_are_compared_in_blocks_of_any_size(tmp_path, monkeypatch):
+    """Pairs within tasks and across them: all sets at once, some, or those of one pair."""
     monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
     rng = np.random.default_rng(9)
     (tmp_path / "in").mkdir()
@@ -179,11 +179,8 @@ def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypat
         rows = [{"id": f"{shard}.{row}", "text": text} for row, text in enumerate([*near, *near[:20]])]
         (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = {}
-    cases = [("mapped", 1, 1 << 30), ("gathered", 1 << 40, 1 << 30), ("both", 16, 1 << 30), ("pieces", 16, 0)]
-    for name, pairs, size in cases:
-        monkeypatch.setattr("pipeline.matching.sets.MAPPED_PAIRS", pairs)
-        monkeypatch.setattr("pipeline.matching.sets.MAPPED_BYTES", size)
-        monkeypatch.setattr("pipeline.matching.sets.MAPPED_PLACES", 5)
+    for name, size in [("all", 1 << 20), ("some", 2000), ("pairs", 1)]:
+        monkeypatch.setattr("pipeline.matching.sets.BLOCK_SHINGLES", size)
         out = tmp_path / name
         more = {"path": tmp_path / "in", "threshold": 0.7, "more": "", "split": "{train: 0.5, test: 0.5}"}
         recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")
@@ -191,5 +188,5 @@ def test_sets_are_compared_where_they_lie_or_copied_together(tmp_path, monkeypat
         run(resolve_job(recipe, source), settings, LocalEngine(), Silent())
         edges = sorted((out / ".work" / "match").glob("*.edges.arrow"))
         found[name] = [path.read_bytes() for path in edges], sums(out)
-    assert found["mapped"] == found["gathered"] == found["both"] == found["pieces"]
+    assert found["all"] == found["some"] == found["pairs"]
     assert sum(len(pa.ipc.open_file(path).read_all()) for path in edges) > 100

@@ -62,6 +62,7 @@ class Files:
         self._tables: dict[str, pa.Table] = {}
         self._partial: dict[str, Partial] = {}
         self._maps: dict[str, mmap.mmap] = {}
+        self._handles: dict[str, int] = {}
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
         """A local path of the output (downloaded where the work folder is remote)."""
@@ -119,11 +120,15 @@ class Files:
         """A file of raw little-endian uint64, memory-mapped."""
         return self._mapped_words(manifest, name, self.local(manifest, name))
 
-    def partial_uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
-        """The same of a file on S3, which holds what `partial` has fetched."""
-        partial = self.partial(manifest, name)
-        assert partial is not None
-        return self._mapped_words(manifest, name, partial.path)
+    def handle(self, manifest: dict[str, Any], name: str) -> int:
+        """A descriptor to read the output from; of one on S3 what `partial` has fetched."""
+        key = _key(manifest, name)
+        if key not in self._handles:
+            partial = self.partial(manifest, name)
+            opened = os.open(partial.path if partial else self.local(manifest, name), os.O_RDONLY)
+            self._stack.callback(os.close, opened)
+            self._handles[key] = opened
+        return self._handles[key]
 
     def _mapped_words(self, manifest: dict[str, Any], name: str, path: str) -> np.ndarray:
         if os.path.getsize(path) == 0:

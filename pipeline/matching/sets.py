@@ -10,7 +10,8 @@ import pyarrow as pa
 from dedup.candidates import Similar
 from dedup.columns import frozen
 from dedup.similarity import similarities_of
-from kernels.gather import copy_rows
+from kernels.gather import read_rows
+from pipeline.errors import StorageError
 from pipeline.files.stage_files import Files
 from pipeline.job import Job
 from pipeline.matching.groups import owners, rows_of
@@ -20,18 +21,10 @@ from pipeline.matching.policy import order_words, policy_columns, word_count
 BLOCK_SHINGLES = 8 << 20
 """Shingles held in memory at once while pairs are verified (64 MB), but for a single pair."""
 
-MAPPED_BYTES = 192 << 20
-MAPPED_PLACES = 64
-"""Of larger files so many documents are looked at before their pages are let go of (`Files.let_go`)."""
-
-MAPPED_PAIRS = 16
-"""Pairs of two tasks from which on they are compared where their files are mapped: a call for them costs as much as
-copying so many sets."""
-
 
 class Documents:
-    """Features and shingles of all tasks, memory-mapped, each opened when first needed; of shingles on S3 only the sets that
-    are asked for are fetched."""
+    """Features and shingles of all tasks, each opened when first needed; of shingles on S3 only the sets that are asked for are
+    fetched."""
 
     def __init__(self, job: Job, files: Files) -> None:
         self._manifests = {manifest["index"]: manifest for manifest in compared(job)}
@@ -41,7 +34,6 @@ class Documents:
         self._features: dict[int, pa.Table] = {}
         self._offsets: dict[int, np.ndarray] = {}
         self._values: dict[int, np.ndarray] = {}
-        self._partial: dict[int, np.ndarray] = {}
 
     def features(self, index: int) -> pa.Table:
         """The features file of a task."""
@@ -62,23 +54,6 @@ class Documents:
             self._values[index] = frozen(self._files.uint64(self._manifests[index], "shingles"), np.uint64)
         return self._values[index]
 
-    def _some_shingles(self, index: int) -> np.ndarray:
-        """The same, where nothing else is looked at than what `_fetch` was asked for."""
-        if index not in self._values and index not in self._partial:
-            manifest = self._manifests[index]
-            if self._files.partial(manifest, "shingles") is None:
-                return self.shingles(index)
-            self._partial[index] = frozen(self._files.partial_uint64(manifest, "shingles"), np.uint64)
-        return self._values[index] if index in self._values else self._partial[index]
-
-    def _fetch(self, docs: np.ndarray) -> None:
-        """Brings the sets of documents (ascending) here, where they lie on S3."""
-        for index, part in _runs(docs):
-            file = self._files.partial(self._manifests[index], "shingles")
-            if file is not None and index not in self._values:
-                rows, offsets = rows_of(docs[part]), self.offsets(index)
-                file.fetch(8 * offsets[rows], 8 * offsets[rows + 1])
-
     def sizes(self, docs: np.ndarray) -> np.ndarray:
         """int64: shingles of each document. `docs` ascending."""
         sizes = np.zeros(len(docs), dtype=np.int64)
@@ -88,28 +63,25 @@ class Documents:
         return sizes
 
     def gather(self, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The sets of `docs` (ascending) as (offsets, values)."""
-        self._fetch(docs)
+        """The sets of `docs` (ascending) as (offsets, values). Of those on S3 only they are fetched."""
         ends = np.concatenate([[0], np.cumsum(self.sizes(docs))]).astype(np.int64)
         gathered = np.empty(ends[-1], dtype=np.uint64)
         for index, part in _runs(docs):
-            rows, places = rows_of(docs[part]), frozen(ends[part], np.int64)
-            for piece in self._pieces(len(rows), index):
-                copy_rows(self._some_shingles(index), self.offsets(index), rows[piece], gathered, places[piece])
-                self.let_go(index)
+            rows, places, offsets = rows_of(docs[part]), frozen(ends[part], np.int64), self.offsets(index)
+            manifest = self._manifests[index]
+            partial = self._files.partial(manifest, "shingles")
+            if partial is not None:
+                partial.fetch(8 * offsets[rows], 8 * offsets[rows + 1])
+            there = read_rows(self._files.handle(manifest, "shingles"), offsets, rows, gathered, places)
+            if there < len(rows):
+                raise StorageError(
+                    f"the shingles of task {manifest['task']} end before those of its row {int(rows[there])}. Run with --fresh."
+                )
         return ends, gathered
 
-    def let_go(self, *tasks: int) -> None:
-        """The shingles of these tasks are looked at no more for a while."""
-        for task in tasks:
-            self._files.let_go(self._manifests[task], "shingles")
-
-    def _pieces(self, count: int, *tasks: int) -> Iterator[slice]:
-        """So many places of the shingles of these tasks in pieces, after each of which they should be let go of: one, unless all of
-        them would be too much memory."""
-        size = sum(self._some_shingles(task).nbytes for task in set(tasks))
-        step = count if size <= MAPPED_BYTES else MAPPED_PLACES
-        return (slice(start, start + step) for start in range(0, count, step))
+    def let_go(self, index: int) -> None:
+        """The shingles of this task are looked at no more for a while."""
+        self._files.let_go(self._manifests[index], "shingles")
 
     def words(self, docs: np.ndarray) -> np.ndarray:
         """Order words of `docs` (ascending) under the keep policy (see `pipeline.matching.policy`): uint64, a row each."""
@@ -124,27 +96,9 @@ class Documents:
         return words
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-        """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0."""
-        result = np.empty(len(left))
-        self._fetch(np.unique(np.concatenate([left, right])))
-        apart = []
-        for tasks, pairs in _by_tasks(left, right):
-            if len(pairs) < MAPPED_PAIRS:
-                apart.append(pairs)
-                continue
-            ours, theirs = ((self.offsets(task), self._some_shingles(task)) for task in tasks)
-            first, second = rows_of(left[pairs]), rows_of(right[pairs])
-            for block in self._pieces(len(pairs), *tasks):
-                measured = similarities_of(ours, theirs, first[block], second[block], threshold, self._measure)
-                result[pairs[block]] = measured
-                self.let_go(*tasks)
-        if apart:
-            pairs = np.concatenate(apart)
-            result[pairs] = self._gathered_similarities(left[pairs], right[pairs], threshold)
-        return result
-
-    def _gathered_similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-        """The same, of documents of many tasks: their sets are copied together first, BLOCK_SHINGLES at a time."""
+        """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0.
+        Sets are read from their files, BLOCK_SHINGLES at a time: where files are mapped, Linux maps up to a megabyte around each
+        set, and of 10 million documents that took most of the time."""
         docs, places = np.unique(np.concatenate([left, right]), return_inverse=True)
         left, right = places[: len(left)], places[len(left) :]
         weight = np.cumsum(self.sizes(docs)[left] + self.sizes(docs)[right])
@@ -173,15 +127,6 @@ def _runs(docs: np.ndarray) -> Iterator[tuple[int, slice]]:
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(docs)]):
         yield int(owner[start]), slice(start, end)
-
-
-def _by_tasks(left: np.ndarray, right: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """((task of the left document, of the right), places of such pairs), in the order of their documents."""
-    order = np.lexsort((right, left, owners(right), owners(left)))
-    tasks = np.stack([owners(left[order]), owners(right[order])], axis=1)
-    starts = np.flatnonzero(np.append(True, (tasks[1:] != tasks[:-1]).any(axis=1))[: len(order)])
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)]):
-        yield (int(tasks[start, 0]), int(tasks[start, 1])), order[start:end]
 
 
 def _blocks(weight: np.ndarray) -> Iterator[slice]:
