@@ -23,7 +23,7 @@ def ours(sample: Sample) -> Work:
     from filters.rules import keep_rules, load_rule_set
     from filters.step import set_column
     from filters.texts import Views
-    from pipeline.recipes.steps import RULE_SETS as folder
+    from pipeline.recipes.keep import RULE_SETS as folder
 
     filters.load_builtin()
     steps = {name: keep_rules(load_rule_set(folder / f"{name}.yaml").rules, record=True) for name in RULE_SETS}

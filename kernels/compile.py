@@ -55,7 +55,7 @@ if FOLDER is not None:
 
 
 class _Kept(FunctionCache):
-    """Compiled code is loaded without all that only compiling needs: 0.15 s of each process's start."""
+    """Compiled code is loaded without all that only compiling needs: 0.11 s of each process's start."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)  # what the code calls to allocate arrays

@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from kernels.compile import kernel
-from kernels.memory import intrinsic
+from kernels.memory import pointer, shifted
 
 # of the C library: bytes read, 0 at the end of the file, -1 for an error
 _pread: Any = types.ExternalFunction(
@@ -25,17 +25,6 @@ def copy_rows(values, offsets, rows, out, at):
         start, place = offsets[rows[i]], at[i]
         for j in range(offsets[rows[i] + 1] - start):
             out[place + j] = values[start + j]
-
-
-@intrinsic
-def _from(typing: Any, array: Any, index: Any) -> Any:
-    """Where array[index] is."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.gep(data, [context.cast(builder, args[1], signature.args[1], types.int64)])
-
-    return types.CPointer(array.dtype)(array, index), generate
 
 
 @kernel
@@ -55,7 +44,10 @@ def read_rows(handle, offsets, rows, out, at):
         while done < 8 * size:
             # a part may come; of whole words, for what is cut is asked for again
             read = _pread(
-                np.int32(handle), _from(out, at[first] + done // 8), np.uint64(8 * size - done), 8 * start + done
+                np.int32(handle),
+                shifted(pointer(out), at[first] + done // 8),
+                np.uint64(8 * size - done),
+                8 * start + done,
             )
             if read < 8:
                 return first

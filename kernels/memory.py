@@ -1,6 +1,7 @@
 """Pointers, for the inner loops: no bounds, no "negative index counts from the end", no reference counts.
 
     numbers = pointer(array)   where a C-contiguous array begins
+    shifted(numbers, at)       where its item `at` is, as a pointer
     get(numbers, at)           array[at]
     put(numbers, at, x)        array[at] = x, converted to the array's type
     load64(data, 3)            the eight bytes data[3:11] as one little-endian uint64, at any alignment
@@ -40,6 +41,16 @@ def pointer(typing: Any, array: Any) -> Any:
         return context.make_array(signature.args[0])(context, builder, args[0]).data
 
     return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def shifted(typing: Any, array: Any, index: Any) -> Any:
+    """Where array[index] is."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _place(context, builder, signature, args)
+
+    return array(array, index), generate
 
 
 @intrinsic

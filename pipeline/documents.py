@@ -32,7 +32,7 @@ from pipeline.files.commit import Attempt, Output
 from pipeline.files.stage_files import manifests
 from pipeline.files.tables import SteadyWriter, conform
 from pipeline.job import Job
-from pipeline.recipes.steps import RowStep, measures
+from pipeline.recipes.row_step import RowStep, measures
 from pipeline.splits.columns import split_fields, with_split
 
 

@@ -39,8 +39,9 @@ from pipeline.mixtures.mix import carried, mix_signals, mix_spec
 from pipeline.recipes.dedup import MARK, keep_signals
 from pipeline.recipes.recipe import Input, Recipe, load
 from pipeline.recipes.robots import check_robots
+from pipeline.recipes.row_step import measures, step_path
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures, parse_steps, step_path
+from pipeline.recipes.steps import Steps, parse_steps
 from pipeline.splits import options as split_options
 from pipeline.tokenized.options import check_count, token_options
 

@@ -5,7 +5,7 @@ when a program asks for pandas (`to_pandas`), but not when it is handed a Series
 (`uses:`, `datatrove:`) gets pandas: 0.3 s of each start.
 
 The C library gives large blocks back to the system as soon as they are free, and each batch of documents gets its pages anew, filled
-with zeros. Reading WARC files of pages of 73 kB took 1.4 times as long for it.
+with zeros: 5 % of a near-dedup run.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from pipeline.commands.explain import explain
 from pipeline.errors import RecipeError
 from pipeline.readers import Options
 from pipeline.recipes.build import build
-from pipeline.recipes.steps import RowStep
+from pipeline.recipes.row_step import RowStep
 
 filters.load_builtin()
 

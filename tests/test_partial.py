@@ -132,7 +132,7 @@ def test_of_shingles_those_of_candidates_are_fetched(s3_bucket, monkeypatch, pai
         fetched = counted["bytes"]
         assert documents.gather(left)[1].tolist() == sets[0, 100 : 100 + pairs].ravel().tolist()
         assert counted["bytes"] == fetched
-        assert documents.shingles(0).tolist() == sets[0].ravel().tolist()
+        assert documents.gather(np.arange(rows, dtype=np.uint64))[1].tolist() == sets[0].ravel().tolist()
         assert documents.similarities(left, right, 0.1).tolist() == some.tolist()
     stop()
     ours, theirs = ((np.arange(rows + 1) * each, sets[index].ravel()) for index in range(2))

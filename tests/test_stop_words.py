@@ -17,7 +17,7 @@ import filters
 from filters import Texts, counts
 from filters.rules import keep_rules, load_rule_set
 from filters.signals.stop_words import LISTS
-from pipeline.recipes.steps import rule_sets
+from pipeline.recipes.keep import rule_sets
 
 SETS = {name.removeprefix("fineweb2_"): path for name, path in rule_sets().items() if name.startswith("fineweb2_")}
 WORDS = st.sampled_from([*LISTS["de"].split(), *LISTS["zh"].split(), "Mühle", "x1", ",", "\n"])

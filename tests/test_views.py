@@ -16,7 +16,8 @@ from filters.counts import in_lines, in_words
 from filters.rules import Rule, keep_rules, load_rule_set
 from filters.texts import Views
 from pipeline.recipes.build import _only_where, build
-from pipeline.recipes.steps import RULE_SETS, RowStep
+from pipeline.recipes.keep import RULE_SETS
+from pipeline.recipes.row_step import RowStep
 from pipeline.refining.row_steps import KEPT_STEP, Named, apply
 
 filters.load_builtin()

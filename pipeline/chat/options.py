@@ -8,9 +8,10 @@ from filters.chat.length import NEEDS_CHAT
 from pipeline.chat.writing import FORMS
 from pipeline.errors import RecipeError
 from pipeline.recipes.recipe import Recipe
+from pipeline.recipes.row_step import measures, step_path
 from pipeline.recipes.source import Path as KeyPath
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures, step_path
+from pipeline.recipes.steps import Steps
 from pipeline.tokenized import FORMATS
 
 

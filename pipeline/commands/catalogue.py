@@ -7,7 +7,7 @@ from typing import Any
 import filters
 from filters.rules import load_rule_set
 from pipeline.recipes.dedup import DEDUP
-from pipeline.recipes.steps import rule_sets
+from pipeline.recipes.keep import rule_sets
 
 
 def catalogue() -> dict[str, Any]:

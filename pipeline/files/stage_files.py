@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import mmap
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -61,7 +60,6 @@ class Files:
         self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
         self._tables: dict[str, pa.Table] = {}
         self._partial: dict[str, Partial] = {}
-        self._maps: dict[str, mmap.mmap] = {}
         self._handles: dict[str, int] = {}
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
@@ -118,7 +116,8 @@ class Files:
 
     def uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
         """A file of raw little-endian uint64, memory-mapped."""
-        return self._mapped_words(manifest, name, self.local(manifest, name))
+        path = self.local(manifest, name)
+        return np.asarray(np.memmap(path, np.uint64, "r")) if os.path.getsize(path) else np.empty(0, np.uint64)
 
     def handle(self, manifest: dict[str, Any], name: str) -> int:
         """A descriptor to read the output from; of one on S3 what `partial` has fetched."""
@@ -129,21 +128,6 @@ class Files:
             self._stack.callback(os.close, opened)
             self._handles[key] = opened
         return self._handles[key]
-
-    def _mapped_words(self, manifest: dict[str, Any], name: str, path: str) -> np.ndarray:
-        if os.path.getsize(path) == 0:
-            return np.empty(0, dtype=np.uint64)
-        with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._maps[_key(manifest, name)] = mapped
-        return np.frombuffer(mapped, dtype="<u8")
-
-    def let_go(self, manifest: dict[str, Any], name: str) -> None:
-        """What has been read of a mapped file of uint64 stays in the system's cache, but counts as this process's memory no
-        more. Linux maps up to a megabyte around each place that is read."""
-        mapped = self._maps.get(_key(manifest, name))
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _key(manifest: dict[str, Any], name: str) -> str:

@@ -7,7 +7,6 @@ fit into the recipe's memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,14 +58,14 @@ def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         sets = Documents(job, files)
         older = first_number(job)
         for manifest in groups(compared(job))[task["group"]]:
-            owner = manifest["index"]
-            for first, shard_offsets, shingles in _blocks(sets.offsets(owner), sets.shingles(owner)):
-                left, right, similarity = index.probe(shard_offsets, shingles)
-                others = numbers(owner, first, len(shard_offsets) - 1)[right]
+            rows = len(sets.offsets(manifest["index"])) - 1
+            for first in range(0, rows, BLOCK):
+                block = numbers(manifest["index"], first, min(BLOCK, rows - first))
+                left, right, similarity = index.probe(*sets.gather(block))
+                others = block[right]
                 distinct = (docs[left] != others) & (np.minimum(docs[left], others) < older)
                 pairs.append(np.stack([docs[left][distinct], others[distinct]], axis=1))
                 similarities.append(similarity[distinct])
-                sets.let_go(owner)
         found, values_out = unique_pairs(np.concatenate(pairs), np.concatenate(similarities))
         prefix = f".work/probe-{task['round']}/{task['index']:06d}"
         write_table(attempt, "edges", f"{prefix}.edges.arrow", EDGES, [found[:, 0], found[:, 1], values_out])
@@ -83,10 +82,3 @@ def _heldout(job: Job, files: Files, task: dict[str, Any]) -> tuple[np.ndarray, 
     sizes = np.concatenate([np.diff(table["shingle_end"].to_numpy(), prepend=0) for table in tables])
     values = np.concatenate([files.uint64(manifest, "heldout_shingles") for manifest in held])
     return docs, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), values
-
-
-def _blocks(offsets: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """A task's sets, BLOCK documents at a time: (first row, offsets from 0, values)."""
-    for first in range(0, len(offsets) - 1, BLOCK):
-        part = offsets[first : first + BLOCK + 1]
-        yield first, part - part[0], np.asarray(values[part[0] : part[-1]])

@@ -23,8 +23,8 @@ BLOCK_SHINGLES = 8 << 20
 
 
 class Documents:
-    """Features and shingles of all tasks, each opened when first needed; of shingles on S3 only the sets that are asked for are
-    fetched."""
+    """Features and shingles of all tasks, each file opened when first needed; of shingles only the sets that are asked for are
+    read."""
 
     def __init__(self, job: Job, files: Files) -> None:
         self._manifests = {manifest["index"]: manifest for manifest in compared(job)}
@@ -33,7 +33,6 @@ class Documents:
         self._measure = job.near["similarity"]
         self._features: dict[int, pa.Table] = {}
         self._offsets: dict[int, np.ndarray] = {}
-        self._values: dict[int, np.ndarray] = {}
 
     def features(self, index: int) -> pa.Table:
         """The features file of a task."""
@@ -47,12 +46,6 @@ class Documents:
             ends = self.features(index)["shingle_end"].to_numpy()
             self._offsets[index] = frozen(np.concatenate([[0], ends]), np.int64)
         return self._offsets[index]
-
-    def shingles(self, index: int) -> np.ndarray:
-        """uint64: the shingle sets of a task's documents, one after another."""
-        if index not in self._values:
-            self._values[index] = frozen(self._files.uint64(self._manifests[index], "shingles"), np.uint64)
-        return self._values[index]
 
     def sizes(self, docs: np.ndarray) -> np.ndarray:
         """int64: shingles of each document. `docs` ascending."""
@@ -75,13 +68,10 @@ class Documents:
             there = read_rows(self._files.handle(manifest, "shingles"), offsets, rows, gathered, places)
             if there < len(rows):
                 raise StorageError(
-                    f"the shingles of task {manifest['task']} end before those of its row {int(rows[there])}. Run with --fresh."
+                    f"The shingles of row {int(rows[there])} of task {manifest['task']} cannot be read: their file was cut, or its "
+                    "disk fails. Run with --fresh."
                 )
         return ends, gathered
-
-    def let_go(self, index: int) -> None:
-        """The shingles of this task are looked at no more for a while."""
-        self._files.let_go(self._manifests[index], "shingles")
 
     def words(self, docs: np.ndarray) -> np.ndarray:
         """Order words of `docs` (ascending) under the keep policy (see `pipeline.matching.policy`): uint64, a row each."""

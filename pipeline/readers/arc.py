@@ -22,7 +22,8 @@ from fastwarc.warc import WarcRecord
 from pipeline.errors import InputError
 from pipeline.readers import warc
 from pipeline.readers.decoders import named_compression
-from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.fields import metadata
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import pieces
 from pipeline.readers.warc import RECORD_LIMIT, Found, Framer, set_aside
 

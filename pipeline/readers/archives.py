@@ -25,7 +25,8 @@ import orjson
 
 from pipeline.errors import InputError
 from pipeline.readers import STREAMS, files, format_of, reader
-from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.fields import metadata
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import TailError, chunks
 
 BLOCK = 512

@@ -13,8 +13,9 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from pipeline.readers.fields import metadata
 from pipeline.readers.jsonl import LINE_LIMIT
-from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import Line, TailError, as_utf8, chunks, lines
 
 MARKS = {  # UTF-32 first: its little-endian mark begins with the one of UTF-16

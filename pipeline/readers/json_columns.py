@@ -19,7 +19,8 @@ from filters.step import DOCUMENT
 from kernels.json_lines import BLANK, FAST, SLOW, json_columns
 from kernels.memory import PAD
 from kernels.utf8 import is_utf8
-from pipeline.readers.rows import Batch, Rows, made_id, metadata
+from pipeline.readers.fields import made_id, metadata
+from pipeline.readers.rows import Batch, Rows
 from pipeline.readers.streams import BEHIND, Block, Line
 
 assert BEHIND >= PAD

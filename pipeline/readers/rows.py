@@ -10,25 +10,20 @@ No record vanishes: it is a row, a quarantined entry, or counted in `skipped`.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from filters.step import DOCUMENT
 from pipeline.chat.canonical import Misfit
 from pipeline.chat.reader import LayoutReader
-from pipeline.chat.reading import Note
+from pipeline.readers.fields import as_page, as_text, made_id, metadata, noted, page_type
 from pipeline.readers.streams import TailError, name_of
 
-DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 ROW = (
     "id", "text", "source", "url", "date", "lang", "metadata", "content_type", "conversation",
     "html", "_status", "_page", "_record", "_made_id",
@@ -120,7 +115,7 @@ class Rows:
             return
         c = self.columns
         text = record.get(c.text)
-        html = _page(record.get(c.html)) if c.html else None
+        html = as_page(record.get(c.html)) if c.html else None
         if html is None and type(text) is not str:
             self.quarantine(self._no_text(record), _shown(record) if raw is None else raw, offset)
             return
@@ -133,7 +128,7 @@ class Rows:
         self.append(
             text=text if type(text) is str else None,
             html=html,
-            content_type=_page_type(record.get(c.html)) if html is not None and c.html else None,
+            content_type=page_type(record.get(c.html)) if html is not None and c.html else None,
             metadata=kept,
             **about,
         )
@@ -142,11 +137,11 @@ class Rows:
         """What the columns beside text and page get of a record."""
         c = self.columns
         return {
-            "id": _plain(record.get(c.id)) if c.id else None,
-            "source": _plain(record.get(c.source)) if c.source else None,
-            "url": _plain(record.get(c.url)) if c.url else None,
-            "date": _plain(record.get(c.date)) if c.date else None,
-            "lang": _plain(record.get(c.lang)) if c.lang else None,
+            "id": as_text(record.get(c.id)) if c.id else None,
+            "source": as_text(record.get(c.source)) if c.source else None,
+            "url": as_text(record.get(c.url)) if c.url else None,
+            "date": as_text(record.get(c.date)) if c.date else None,
+            "lang": as_text(record.get(c.lang)) if c.lang else None,
         }
 
     def _add_conversations(
@@ -310,12 +305,6 @@ def _shown(record: dict[str, Any]) -> bytes:
         return str(list(record)).encode("utf-8", "replace")
 
 
-def made_id(source: str, text: str | None, html: bytes | memoryview | None) -> str:
-    """The id of a record that has none: 128 bits (32 hex digits) of BLAKE2b over source, NUL, content."""
-    content = html if html is not None else (text or "").encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(source.encode() + b"\0" + content, digest_size=16).hexdigest()
-
-
 def _bytes(sizes: Sequence[int | None], held: bytearray) -> pa.Array:
     """large_binary: values of these sizes (None: null), one behind the other in `held`, which is not copied."""
     offsets = np.zeros(len(sizes) + 1, np.int64)
@@ -325,81 +314,6 @@ def _bytes(sizes: Sequence[int | None], held: bytearray) -> pa.Array:
     valid = pa.py_buffer(np.packbits(there, bitorder="little")) if missing else None
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(held)]
     return pa.Array.from_buffers(pa.large_binary(), len(sizes), buffers, missing)
-
-
-def _plain(value: Any) -> str | None:
-    """A value as text: strings as they are, empty and null as none, dates in ISO form, the rest as JSON."""
-    if type(value) is str:
-        return value or None
-    if value is None:
-        return None
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    if isinstance(value, bytes | list | dict | tuple | bool):
-        dumped = dump(value)
-        return json.loads(dumped) if dumped.startswith('"') else dumped
-    return str(value)
-
-
-def _page(value: Any) -> bytes | None:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace")
-    return value if isinstance(value, bytes) else None
-
-
-def _page_type(value: Any) -> str:
-    return "text/html; charset=utf-8" if isinstance(value, str) else "text/html"
-
-
-def metadata(rest: dict[str, Any]) -> str | None:
-    """Fields without a column as one JSON object, keys sorted.
-
-    A field `metadata` that is an object already (or the text of one) is unfolded, so that a corpus that was
-    written by this pipeline or by datatrove keeps its shape; unless a name would be lost by that.
-    """
-    inner = rest.get("metadata")
-    if type(inner) is str and inner.startswith("{"):
-        try:
-            inner = orjson.loads(inner)
-        except orjson.JSONDecodeError:
-            inner = None
-    if isinstance(inner, dict):
-        others = {k: v for k, v in rest.items() if k != "metadata"}
-        if not (inner.keys() & others.keys()):
-            rest = {**inner, **others}
-    return dump(rest) if rest else None
-
-
-def noted(kept: str | None, layout: str, note: Note) -> str | None:
-    """The metadata of a record with the note for its layout under `_layout`."""
-    if not note:
-        return kept
-    fields = json.loads(kept) if kept else {}
-    before = fields.get("_layout")
-    fields["_layout"] = {**(before if isinstance(before, dict) else {}), layout: note}
-    return dump(fields)
-
-
-def dump(value: Any) -> str:
-    """A value as JSON text, keys sorted."""
-    try:
-        return orjson.dumps(value, default=_other, option=DUMP).decode()
-    except (TypeError, RecursionError):  # integers over 64 bits, very deep values
-        return json.dumps(value, default=_other, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _other(value: Any) -> Any:
-    """What JSON has no word for: bytes as text or base64, dates in ISO form, sets as lists, the rest as
-    text."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        try:
-            return bytes(value).decode()
-        except UnicodeDecodeError:
-            return base64.b64encode(value).decode()
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    iso: Callable[[], str] | None = getattr(value, "isoformat", None)
-    return iso() if iso else str(value)
 
 
 def describe(error: BaseException) -> str:

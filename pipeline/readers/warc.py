@@ -26,7 +26,8 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 
 from pipeline.errors import InputError
 from pipeline.readers.decoders import named_compression
-from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.fields import metadata
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import Piece, name_of, pieces
 from pipeline.readers.warc_plain import OTHERS, plain
 from pipeline.readers.wat_fields import IS_WAT

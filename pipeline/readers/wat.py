@@ -21,7 +21,8 @@ from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
 from pipeline.readers.decoders import named_compression
-from pipeline.readers.rows import Batch, Rows, describe, metadata
+from pipeline.readers.fields import metadata
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import pieces
 from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins, set_aside
 from pipeline.readers.warc_plain import headers

@@ -26,7 +26,8 @@ from filters.step import set_column
 from pipeline.errors import InputError
 from pipeline.files import storage
 from pipeline.readers.decoders import named_compression
-from pipeline.readers.rows import Batch, Rows, describe, dump
+from pipeline.readers.fields import dump
+from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import pieces
 from pipeline.readers.warc import Framer, begins
 from pipeline.readers.wat import Page, not_wat, parse

@@ -17,7 +17,7 @@ from filters.rules import Rule, keep_rules
 from filters.step import Step, all_kept, set_column
 from filters.texts import texts_of
 from pipeline.chat.turns import on_every_turn, on_turns, parted, with_conversations
-from pipeline.recipes.steps import RowStep
+from pipeline.recipes.row_step import RowStep
 
 
 def build(step: RowStep, record: bool) -> Step:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import filters
 from pipeline.errors import RecipeError
 from pipeline.recipes.recipe import Recipe
+from pipeline.recipes.row_step import measures, step_path
 from pipeline.recipes.source import Path as KeyPath
 from pipeline.recipes.source import Source
-from pipeline.recipes.steps import Steps, measures, step_path
+from pipeline.recipes.steps import Steps
 
 
 def check_robots(asked: list[tuple[str, KeyPath]], recipe: Recipe, steps: Steps, source: Source) -> None:

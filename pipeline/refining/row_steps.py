@@ -28,7 +28,7 @@ from pipeline.crawls import wat
 from pipeline.job import Job, load_user_module
 from pipeline.mixtures import labels
 from pipeline.recipes.build import build
-from pipeline.recipes.steps import RowStep
+from pipeline.recipes.row_step import RowStep
 from pipeline.refining import values
 from pipeline.refining.fit import bounds
 from pipeline.splits.columns import STEP as SPLIT_STEP

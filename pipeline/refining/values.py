@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.step import all_kept, reasons, set_column
-from pipeline.readers.rows import dump
+from pipeline.readers.fields import dump
 
 COLUMN = "_values"
 MADE_ID = "_made_id"
