@@ -7,7 +7,7 @@ whatever happens to the writer.
     ... write tmp, close it ...
     publish(tmp, "s3://bucket/out/part-00000.jsonl.zst")
 
-Not covered: writing to `hf://`, `gs://` and `http(s)://`, and listing of the last two (name each file).
+Not covered: writing to `hf://`, `gs://` and `http(s)://`, and listing of the last (name each file).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, cast
 
 from filters.registry import nearest
 from pipeline.errors import InputError, StorageError
-from pipeline.files import hub
+from pipeline.files import gcs, hub
 
 
 @dataclass(frozen=True, order=True)
@@ -61,12 +61,14 @@ def is_http(path: str) -> bool:
 
 def listable(path: str) -> bool:
     """Whether files there can be listed although it is not this machine."""
-    return is_s3(path) or hub.is_hub(path)
+    return is_s3(path) or gcs.is_gcs(path) or hub.is_hub(path)
 
 
 def store(path: str) -> Any:
     """The module that knows the files at a path that can be listed: `head`, `listing`."""
-    return _s3() if is_s3(path) else hub
+    if is_s3(path):
+        return _s3()
+    return gcs if gcs.is_gcs(path) else hub
 
 
 def join(base: str, *parts: str) -> str:
@@ -121,14 +123,14 @@ def stat(path: str) -> FileInfo:
 
 
 def _remote_stat(path: str) -> FileInfo:
-    """What the server says, or for gs:// what seeking to the end tells."""
+    """What the server says; for what else smart_open reads, what seeking to the end tells."""
     if is_http(path):
         from pipeline.files.http import head
 
         _, size, version = head(path)
         return FileInfo(path, size or 0, version.strip('"'))
-    if hub.is_hub(path):
-        return FileInfo(*hub.stat(path))
+    if listable(path):
+        return FileInfo(*store(path).stat(path))
     with _readable(path) as stream:
         return FileInfo(path, stream.seek(0, os.SEEK_END) if stream.seekable() else 0, "")
 
@@ -138,7 +140,9 @@ def list_files(folder: str, suffix: str = "") -> list[FileInfo]:
     if listable(folder):
         found = [FileInfo(*entry) for entry in store(folder).listing(folder.rstrip("/") + "/")]
     elif is_remote(folder):
-        raise InputError(f"{folder}: files can only be listed locally, on s3:// and hf://. Name each file instead.")
+        raise InputError(
+            f"{folder}: files can only be listed locally, on s3://, gs:// and hf://. Name each file instead."
+        )
     else:
         walk = os.walk(folder)
         found = [stat(join(at, name)) for at, _, names in walk for name in names if _is_file(join(at, name))]
@@ -178,14 +182,14 @@ def _readable(path: str) -> BinaryIO:
         from pipeline.files.http import HttpFile
 
         return cast(BinaryIO, HttpFile(path))
-    if hub.is_hub(path):
-        return hub.open_read(path)
+    if listable(path) and not is_s3(path):
+        return cast(BinaryIO, store(path).open_read(path))
     import smart_open
 
     options: dict[str, Any] = {"client": _s3().client()} if is_s3(path) else {}
     try:
         stream = smart_open.open(path, "rb", compression="disable", transport_params=options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
         if is_s3(path):
             stat(path)  # raises the letter that says what is wrong: no object, no bucket, no right
         raise InputError(f"{path}: cannot be opened: {error}") from error
