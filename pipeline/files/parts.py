@@ -5,7 +5,7 @@
 
 A line belongs to the part that its first byte lies in, a row group of Parquet, a gzip member or a zstandard frame likewise:
 the parts together are the file, each record once (see `pipeline.readers.ranges` and `members`). A compressed file of one
-member is all in its first part. What must be looked through from its start (frames, one large member) or by a footer
+member is all in its first part. What must be looked through from its start (frames, one large member, records of a plain crawl by their lengths) or by a footer
 (Parquet) is cut only where a task need not fetch the rest for that; crawls in gzip have a member a record, and are cut anywhere.
 """
 
@@ -39,6 +39,6 @@ def cut(shard: dict[str, Any], unit: str | None) -> list[dict[str, Any]]:
 def _can_be_cut(kind: str, unit: str | None, compression: str, here: bool) -> bool:
     """Can a task read a part of such a file? here: the file lies on this machine."""
     if kind in MEMBERS:
-        return compression == "gz" or (compression == "zst" and here)
+        return compression == "gz" or (compression in ("", "zst") and here)
     lines = kind == "jsonl" or (kind == "text" and unit == "line")
     return (kind == "parquet" and here) or (lines and (not compression or (compression in ("gz", "zst") and here)))

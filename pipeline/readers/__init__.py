@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ MEMBERS = {
     "wat": "warc.begins",
     "arc": "arc.begins",
 }  # a record begins where a member does
+FRAMERS = {"warc": "warc.Framer", "wet": "warc.Framer", "wat": "warc.Framer", "arc": "arc.ArcFramer"}
 FILES = {"parquet": "parquet.read", "arrow": "arrow.read", "epub": "epub.read", "zip": "archives.read_zip"}
 
 
@@ -164,6 +166,13 @@ def _of_part(stream: BinaryIO, rows: Rows, part: tuple[int, int], format: str) -
             rows.base = lambda: base
     elif kind in ("gz", "zst"):
         found = members.lines(stream, kind, part)
+    elif format in FRAMERS and not kind and head and "://" not in rows.path:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            begin = reader(FRAMERS[format])().first(data, part[0]) if part[0] else 0
+            left = len(data) - begin
+        stream.seek(begin)
+        found = stream if left else None
+        rows.base, rows.until = lambda: begin, part[1] - begin
     elif format not in MEMBERS and not kind and not head.startswith(ranges.WIDE):
         found = ranges.Lines(stream, *part)
         rows.base = lambda: found.base

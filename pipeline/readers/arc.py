@@ -21,10 +21,8 @@ from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
 from pipeline.readers import warc
-from pipeline.readers.decoders import named_compression
 from pipeline.readers.fields import metadata
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.streams import pieces
 from pipeline.readers.warc import RECORD_LIMIT, Found, Framer, set_aside
 
 # address, IP, date, type, (result code, checksum, location, offset, file name,) length; addresses may hold blanks
@@ -42,8 +40,8 @@ class ArcFramer(Framer):
     next_record = NEXT
     longest_start = HEADER_LIMIT
 
-    def size(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
-        """As `Framer.size`, by the length in the header line."""
+    def declared(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
+        """As of `Framer`, by the length in the header line."""
         if not buffer:
             return None
         line = buffer.find(b"\n", 0, HEADER_LIMIT)
@@ -55,9 +53,11 @@ class ArcFramer(Framer):
         size = line + 1 + int(header[5])
         if size > RECORD_LIMIT:
             return f"it has {size} bytes, the limit is {RECORD_LIMIT}"
-        if len(buffer) < size:
-            return None
-        behind = bytes(buffer[size : size + 64]).lstrip(b"\r\n")
+        return size
+
+    def closed(self, size: int, behind: bytes, final: bool) -> int | str | None:
+        """As of `Framer`."""
+        behind = behind.lstrip(b"\r\n")
         if behind and len(behind) >= 40 and not self.begins.match(behind):
             return "its length does not lead to the next record"
         return size if final or len(behind) >= 40 else None
@@ -72,7 +72,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages. `InputError` if it is a WARC."""
     rows.with_status = True
     first = True
-    for found in ArcFramer().records(pieces(stream, begins, named_compression(rows.path))):
+    for found in warc.found_in(ArcFramer(), stream, begins, rows):
         if first and found.error and found.data.startswith(b"WARC/"):
             raise InputError(f"{rows.path}: this is a WARC file. Set input: {{format: warc}}.")
         first = False

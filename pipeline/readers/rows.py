@@ -93,6 +93,7 @@ class Rows:
         self.chat: LayoutReader | None = None  # what makes conversations of the records, if the recipe asks for that
         self.part: tuple[int, int] | None = None  # the range of the file's bytes whose records are read
         self.base: Callable[[], int] = int  # offset in the file of the first byte that the reader sees
+        self.until: int | None = None  # bytes behind `base` from which on a record is another part's
         # The file's name only: a whole path would make the output depend on where the input lies
         self.file = path.rsplit("/", 1)[-1].encode("utf-8", "replace").decode()
         self._used = columns.used()

@@ -18,8 +18,9 @@ ARC files are read by `arc`. Not covered: `revisit` (its page lies elsewhere) an
 from __future__ import annotations
 
 import io
+import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from fastwarc.warc import WarcRecord, WarcRecordType
@@ -35,6 +36,8 @@ from pipeline.readers.wat_fields import IS_WAT
 RECORD_LIMIT = 256 << 20  # bytes of one record held in memory; crawlers cut pages at 1 to 20 MB
 BODY_LIMIT = 64 << 20  # bytes that a packed body may unpack to; what is stored as it is may be as long as its record
 HEADER_LIMIT = 1 << 20  # bytes of a record's own headers; real ones have about 500
+FIRST_LOOK = 1 << 12  # bytes in which nearly all headers end
+BEHIND = 64  # bytes behind a record that tell whether its length is right
 # a record's first line and the beginning of its second: the version alone stands in many pages about WARC
 NEXT_RECORD = re.compile(rb"(?<=[\n\0])WARC/\d\.\d+\r?\n(?=WARC-|Content-)", re.IGNORECASE)
 BLANK = re.compile(rb"[\r\n]*")
@@ -127,6 +130,13 @@ class Framer:
     def size(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
         """Bytes of the record at the buffer's start; None if more must be read; a text that says what is
         wrong."""
+        size = self.declared(buffer, final)
+        if not isinstance(size, int):
+            return size
+        return self.closed(size, bytes(buffer[size : size + BEHIND]), final) if len(buffer) >= size else None
+
+    def declared(self, buffer: bytes | bytearray, final: bool) -> int | str | None:
+        """As `size`, by the record's headers alone."""
         if not buffer.startswith(b"WARC/"[: len(buffer)]):
             return "expected a record that begins with WARC/"
         end = HEADER_END.search(buffer, 0, HEADER_LIMIT)
@@ -138,16 +148,44 @@ class Framer:
         size = end.end() + int(length[1])
         if size > RECORD_LIMIT:
             return f"it has {size} bytes, the limit is {RECORD_LIMIT}"
-        if len(buffer) < size:
-            return None
-        if buffer[size : size + 4] == b"\r\n\r\n" and len(buffer) > size + 4:
+        return size
+
+    def closed(self, size: int, behind: bytes, final: bool) -> int | str | None:
+        """`size`, if what stands behind the record agrees."""
+        if behind.startswith(b"\r\n\r\n") and len(behind) > 4:
             return size
-        behind = bytes(buffer[size : size + 16]).lstrip(b"\r\n")
+        behind = behind[:16].lstrip(b"\r\n")
         if behind and not behind.startswith(b"WARC/"[: len(behind)]):
             return "its Content-Length does not lead to the next record"
         # what follows must be seen first: it tells whether the length is right, and the member whether its
         # checksum is
         return size if final or len(behind) >= 5 else None
+
+    def first(self, data: mmap.mmap, at: int) -> int:
+        """Where the first record begins that `records` finds whole at or behind `at` in a file of plain bytes; its length if
+        there is none. Followed by the records' lengths from the file's start; of their bodies nothing is read."""
+        place = 0
+        while True:
+            place = BLANK.match(data, place).end()  # type: ignore[union-attr]
+            size = self._size_at(data, place)
+            if isinstance(size, int):
+                if place >= at:
+                    return place
+                place += size
+            elif found := self.next_record.search(data, place + 1):
+                place = found.start()
+            else:
+                return len(data)
+
+    def _size_at(self, data: mmap.mmap, place: int) -> int | str | None:
+        for window in (FIRST_LOOK, HEADER_LIMIT):
+            size = self.declared(data[place : place + window], place + window >= len(data))
+            if isinstance(size, int):
+                behind = place + size
+                return self.closed(size, data[behind : behind + BEHIND], True) if behind <= len(data) else None
+            if isinstance(size, str):
+                return size
+        return None
 
     def _forward(self, count: int) -> None:
         if not count:
@@ -200,6 +238,14 @@ class Framer:
             yield from self._drain(final=True)
 
 
+def found_in(framer: Framer, stream: BinaryIO, accept: Callable[[bytes], bool], rows: Rows) -> Iterator[Found]:
+    """The records of a file or of its part, and the places where one should be."""
+    for found in framer.records(pieces(stream, accept, named_compression(rows.path))):
+        if rows.until is not None and not found.error and found.offset >= rows.until:
+            return
+        yield found
+
+
 def begins(head: bytes) -> bool:
     """Are these the first bytes of a record?"""
     return head.startswith(b"WARC/")
@@ -215,8 +261,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages and texts."""
     rows.with_status = True
     found_any = False
-    stream_pieces = pieces(stream, begins, named_compression(rows.path))
-    for number, found in enumerate(Framer().records(stream_pieces)):
+    for number, found in enumerate(found_in(Framer(), stream, begins, rows)):
         if found.error and not found_any and found.data.startswith(b"filedesc:"):
             raise InputError(
                 f"{rows.path}: this is an ARC file, the format before WARC. Set input: {{format: arc}}, or name it .arc."

@@ -20,11 +20,9 @@ import orjson
 from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
-from pipeline.readers.decoders import named_compression
 from pipeline.readers.fields import metadata
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.streams import pieces
-from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins, set_aside
+from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins, found_in, set_aside
 from pipeline.readers.warc_plain import headers
 from pipeline.readers.wat_fields import at, fields, text
 
@@ -43,7 +41,7 @@ class Page(NamedTuple):
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of titles and descriptions. `InputError` if it is a WARC or WET file."""
     rows.with_status = True
-    for found in Framer().records(pieces(stream, begins, named_compression(rows.path))):
+    for found in found_in(Framer(), stream, begins, rows):
         if found.error:
             set_aside(found, rows)
         else:
