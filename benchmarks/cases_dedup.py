@@ -80,44 +80,54 @@ def our_near(sample: Sample) -> Work:
 
 @runner(NEAR, "daft", {"en": None}, package="daft")
 def daft(sample: Sample) -> Work:
-    """Words between white space; bands, clusters and writing as one would do by hand."""
-    import daft
-    import numpy as np
-
     plain = _plain_copy(sample)
 
     def work() -> Any:
-        frame = daft.read_json(str(plain))
-        text = daft.functions.normalize(
-            frame["text"], remove_punct=True, lowercase=True, nfd_unicode=True, white_space=True
-        )
-        hashes = daft.functions.minhash(text, num_hashes=112, ngram_size=SHINGLE, seed=1, hash_function="xxhash")
-        table = frame.with_column("minhash", hashes).to_arrow()
-        flat = table["minhash"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        keys = np.ascontiguousarray(flat.reshape(len(table), 14, 8).transpose(1, 0, 2)).view("V32")[:, :, 0]
-        _write(sample, table.drop(["minhash"]).to_pylist(), _first_of_clusters(keys))
+        table, kept = daft_near(str(plain))
+        _write(sample, table.to_pylist(), kept)
 
     return work
+
+
+def daft_near(path: str) -> tuple[Any, Iterator[int]]:
+    """(table, rows that stay). Words between white space; bands and clusters as one would do by hand."""
+    import daft
+    import numpy as np
+
+    frame = daft.read_json(path)
+    text = daft.functions.normalize(
+        frame["text"], remove_punct=True, lowercase=True, nfd_unicode=True, white_space=True
+    )
+    hashes = daft.functions.minhash(text, num_hashes=112, ngram_size=SHINGLE, seed=1, hash_function="xxhash")
+    table = frame.with_column("minhash", hashes).to_arrow()
+    flat = table["minhash"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    keys = np.ascontiguousarray(flat.reshape(len(table), 14, 8).transpose(1, 0, 2)).view("V32")[:, :, 0]
+    return table.drop(["minhash"]), _first_of_clusters(keys)
 
 
 @runner(NEAR, "rensa", {"en": 4}, package="rensa")
 def rensa(sample: Sample) -> Work:
-    from rensa import RMinHash, RMinHashLSH
-
     def work() -> Any:
         records = Sample(sample.kind, sample.path, sample.scratch).records
-        index = RMinHashLSH(threshold=0.8, num_perm=112, num_bands=14)
-        sketches, kept = [], []
-        for row, record in enumerate(records):
-            sketch = RMinHash(num_perm=112, seed=1)
-            sketch.update(shingles(record["text"]))
-            sketches.append(sketch)
-            if not any(sketches[other].jaccard(sketch) >= 0.8 for other in index.query(sketch)):
-                index.insert(row, sketch)
-                kept.append(row)
-        _write(sample, records, kept)
+        _write(sample, records, rensa_near(records))
 
     return work
+
+
+def rensa_near(records: list[dict[str, Any]]) -> list[int]:
+    """Rows that stay."""
+    from rensa import RMinHash, RMinHashLSH
+
+    index = RMinHashLSH(threshold=0.8, num_perm=112, num_bands=14)
+    sketches, kept = [], []
+    for row, record in enumerate(records):
+        sketch = RMinHash(num_perm=112, seed=1)
+        sketch.update(shingles(record["text"]))
+        sketches.append(sketch)
+        if not any(sketches[other].jaccard(sketch) >= 0.8 for other in index.query(sketch)):
+            index.insert(row, sketch)
+            kept.append(row)
+    return kept
 
 
 @runner(NEAR, "text-dedup", {"en": 4}, package="text-dedup")
@@ -161,32 +171,34 @@ def data_juicer(sample: Sample) -> Work:
 
 @runner(NEAR, "datatrove", {"en": 0.8}, package="datatrove")
 def datatrove(sample: Sample) -> Work:
+    from datatrove.pipeline.writers.jsonl import JsonlWriter
+
+    out = sample.scratch / "datatrove"
+    return lambda: datatrove_near(sample.path, out, JsonlWriter(str(out / "kept"), compression="gzip"))
+
+
+def datatrove_near(path: Path, out: Path, writer: Any) -> None:
     """Its four stages as four executors."""
     from cases_chain import minhash_config
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline import dedup
     from datatrove.pipeline.readers import JsonlReader
-    from datatrove.pipeline.writers.jsonl import JsonlWriter
 
-    out = sample.scratch / "datatrove"
     signs, buckets, removed = (str(out / name) for name in ("signatures", "buckets", "removed"))
     config = minhash_config()
 
-    def work() -> Any:
-        def reader() -> Any:
-            return JsonlReader(str(sample.path.parent), glob_pattern=sample.path.name)
+    def reader() -> Any:
+        return JsonlReader(str(path.parent), glob_pattern=path.name)
 
-        stages = [
-            (1, [reader(), dedup.MinhashDedupSignature(signs, config=config)]),
-            (config.num_buckets, [dedup.MinhashDedupBuckets(signs, buckets, config=config)]),
-            (1, [dedup.MinhashDedupCluster(buckets, removed, config=config)]),
-            (1, [reader(), dedup.MinhashDedupFilter(removed), JsonlWriter(str(out / "kept"), compression="gzip")]),
-        ]
-        for number, (tasks, steps) in enumerate(stages):
-            logs = str(out / "logs" / str(number))
-            LocalPipelineExecutor(steps, tasks=tasks, workers=1, logging_dir=logs, skip_completed=False).run()
-
-    return work
+    stages = [
+        (1, [reader(), dedup.MinhashDedupSignature(signs, config=config)]),
+        (config.num_buckets, [dedup.MinhashDedupBuckets(signs, buckets, config=config)]),
+        (1, [dedup.MinhashDedupCluster(buckets, removed, config=config)]),
+        (1, [reader(), dedup.MinhashDedupFilter(removed), writer]),
+    ]
+    for number, (tasks, steps) in enumerate(stages):
+        logs = str(out / "logs" / str(number))
+        LocalPipelineExecutor(steps, tasks=tasks, workers=1, logging_dir=logs, skip_completed=False).run()
 
 
 def _plain_copy(sample: Sample) -> Path:
