@@ -34,3 +34,8 @@ class DeterminismError(GristmillError):
 
 class RunError(GristmillError):
     """The run cannot begin or cannot go on."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without what it says below; its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

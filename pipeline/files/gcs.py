@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from pipeline.errors import InputError, StorageError
+from pipeline.errors import InputError, StorageError, first_line
 from pipeline.files.seekable import SeekableFile
 
 CHUNK = 8 << 20
@@ -54,14 +54,10 @@ def _letters(path: str) -> Iterator[None]:
         raise InputError(f"{path}: there is no such object. Check the bucket and the key.") from None
     except (Forbidden, Unauthorized) as error:
         raise InputError(
-            f"{path}: not allowed to read it: {_first_line(error)} Set GOOGLE_APPLICATION_CREDENTIALS, or log in."
+            f"{path}: not allowed to read it: {first_line(error)} Set GOOGLE_APPLICATION_CREDENTIALS, or log in."
         ) from None
     except (GoogleAPIError, GoogleAuthError, RequestException) as error:
-        raise StorageError(f"{path}: Google Cloud Storage did not answer: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{path}: Google Cloud Storage did not answer: {first_line(error)}") from error
 
 
 def _names(path: str) -> tuple[str, str]:

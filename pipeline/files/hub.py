@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from pipeline.errors import InputError, StorageError
+from pipeline.errors import InputError, StorageError, first_line
 
 Entry = tuple[str, int, str]
 
@@ -36,15 +36,11 @@ def _letters(path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotImplementedError, ValueError) as error:
         raise InputError(
-            f"{path}: not on the Hub, or not without a token: {_first_line(error)} "
+            f"{path}: not on the Hub, or not without a token: {first_line(error)} "
             "Expected hf://datasets/OWNER/NAME[@REVISION]/PATH."
         ) from None
     except OSError as error:
-        raise StorageError(f"{path}: the Hub did not answer: {_first_line(error)} (address: HF_ENDPOINT)") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{path}: the Hub did not answer: {first_line(error)} (address: HF_ENDPOINT)") from error
 
 
 def listing(prefix: str) -> Iterator[Entry]:
