@@ -79,8 +79,8 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 copies = repeated(job, kept, shape[:, 0])
                 for copy in itertools.chain(copies, augmented(job, kept, shape[:, 0], noise)):
                     dealt.rows += len(copy)
-                    for place, rows in _by_piece(copy, shape):
-                        sink.write_table(conform(rows, schema).combine_chunks())
+                    for place, rows in _by_piece(copy, shape, schema):
+                        sink.write_table(rows)
                         where.append(place)
         rejects.close()
         _quarantine(files, manifests(job.output, "refine")[index], attempt, index)
@@ -242,20 +242,23 @@ def _shape(job: Job, final_round: int) -> np.ndarray:
     return np.array(rows, dtype=np.uint64).reshape(-1, 2)
 
 
-def _by_piece(kept: pa.Table, shape: np.ndarray) -> Iterator[tuple[list[int], pa.Table]]:
+def _by_piece(kept: pa.Table, shape: np.ndarray, schema: pa.Schema) -> Iterator[tuple[list[int], pa.Table]]:
     """([split, output shard, piece], rows) for each piece of an output shard that some of these rows go to."""
-    kept = set_column(kept, "_position", kept["position"])
-    split, part = (kept[name].to_numpy().astype(np.int64) for name in ("split", "part"))
+    rows = conform(set_column(kept, "_position", kept["position"]), schema).combine_chunks()
+    split = kept["split"].to_numpy().astype(np.int64)
     parts, pieces = shape[split, 0], shape[split, 1]
     # `places` finds the shard as position * parts >> 64, to 32 bits; the same with more of them finds the piece
     fine = ((kept["position"].to_numpy() >> np.uint64(32)) * (parts * pieces)) >> np.uint64(32)
-    triples = np.stack([split, part, fine.astype(np.int64) - part * pieces.astype(np.int64)], axis=1)
-    if len(triples) and (triples == triples[0]).all():  # as it mostly is without shuffling
-        yield triples[0].tolist(), kept
-        return
-    distinct, which = np.unique(triples, axis=0, return_inverse=True)
-    for number, place in enumerate(distinct.tolist()):
-        yield place, kept.filter(pa.array(which.reshape(-1) == number))
+    before = np.cumsum(shape[:, 0] * shape[:, 1]) - shape[:, 0] * shape[:, 1]
+    cell = fine + before[split]
+    order = np.argsort(cell, kind="stable")
+    starts = np.flatnonzero(np.diff(cell[order], prepend=cell[order][:1] + np.uint64(1)))
+    if len(starts) > 1:  # one, as it mostly is without shuffling, is all rows as they are
+        rows = rows.take(pa.array(order))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)]):
+        first = order[start]
+        place = [int(split[first]), *map(int, divmod(fine[first], pieces[first]))]
+        yield place, rows.slice(start, end - start)
 
 
 def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index: int) -> None:
