@@ -119,10 +119,15 @@ def rensa(path: Path, out: Path) -> None:
 
 
 def datatrove(path: Path, out: Path) -> None:
+    import orjson
     from cases_dedup import datatrove_near
     from datatrove.pipeline.writers import ParquetWriter
 
-    datatrove_near(path, out.with_name("work"), ParquetWriter(str(out), compression="zstd"))
+    def flat(_: Any, document: Any) -> dict[str, str]:
+        """Its writer takes its columns from the first records; other fields in later ones would end it."""
+        return {"text": document.text, "id": document.id, "metadata": orjson.dumps(document.metadata).decode()}
+
+    datatrove_near(path, out.with_name("work"), ParquetWriter(str(out), compression="zstd", adapter=flat))
 
 
 def _write(table: Any, out: Path) -> None:
