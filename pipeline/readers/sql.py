@@ -21,13 +21,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from filters.registry import nearest
-from pipeline.errors import InputError, StorageError
+from pipeline.errors import InputError, StorageError, first_line
 from pipeline.files import storage
 from pipeline.readers.rows import Batch, Rows
 
 FETCHED = 256  # rows asked of the database at once
 PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 SQLITE = "sqlite:///"
+COLON = re.compile(r"(?<![:\\]):(?=\w)(?!(?:low|high)\b)")  # one that is no value of ours, such as in '12:30'
 
 
 def shards(path: str, entry: Any) -> list[dict[str, Any]]:
@@ -124,16 +125,31 @@ def _names(connection: Any, path: str, query: str | None, table: str | None) -> 
     try:
         return _execute(connection, path, text, {})[1]
     except InputError as error:
-        if table is None or "no such table" not in str(error) or not isinstance(connection, sqlite3.Connection):
-            raise
-        tables = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        ]
-        if table in tables:
+        tables = _tables(connection)
+        if table is None or "." in table or table in tables or not tables:
             raise
         raise InputError(
-            f"{shown(path)}: there is no table {table!r}{nearest(table, tables)} (it has {', '.join(sorted(tables)[:20]) or 'none'})"
+            f"{shown(path)}: there is no table {table!r}{nearest(table, tables)} (it has {', '.join(sorted(tables)[:20])})"
         ) from error
+
+
+def _tables(connection: Any) -> list[str]:
+    """Tables and views, as far as the database tells them."""
+    if isinstance(connection, sqlite3.Connection):
+        try:
+            return [
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+            ]
+        except sqlite3.Error:
+            return []
+    import sqlalchemy
+
+    try:
+        connection.rollback()  # of the query that was refused: until then PostgreSQL refuses all others
+        found = sqlalchemy.inspect(connection)
+        return [*found.get_table_names(), *found.get_view_names()]
+    except sqlalchemy.exc.SQLAlchemyError:
+        return []
 
 
 # ---- the two ways to a database
@@ -166,7 +182,7 @@ def _connection(path: str) -> Iterator[Any]:
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
         raise InputError(f"{shown(path)}: cannot be opened: {error}. Is its driver installed?") from None
     except sqlalchemy.exc.OperationalError as error:
-        raise StorageError(f"{shown(path)}: the database did not answer: {error.orig}") from None
+        raise StorageError(f"{shown(path)}: the database did not answer: {first_line(error.orig or error)}") from None
 
 
 def _escaped(file: str) -> str:
@@ -194,11 +210,11 @@ def _execute(connection: Any, path: str, statement: str, values: dict[str, Any])
     import sqlalchemy
 
     try:
-        result = connection.execute(sqlalchemy.text(statement), values)
+        result = connection.execute(sqlalchemy.text(COLON.sub(r"\:", statement)), values)
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
         raise InputError(
-            f"{shown(path)}: the database refuses the query: {reason}. The query: {statement[:300]}"
+            f"{shown(path)}: the database refuses the query: {first_line(reason)}. The query: {statement[:300]}"
         ) from None
     return result, list(result.keys())
 
