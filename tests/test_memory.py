@@ -7,12 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from corpus import CHECKOUT
 
 from pipeline.files.stage_files import opened
+from pipeline.matching.sets import Documents
 
 MEGABYTES = 200
 BOUND_MB = 600
@@ -65,19 +69,29 @@ def test_one_shard_of_200_mb_into_one_file(tmp_path):
     assert peak < BOUND_MB, done.stdout
 
 
-def test_mapped_files_are_let_go_of(tmp_path):
-    """Shingles are read where they are mapped: what was looked at must not stay in the process's memory."""
-    size = 32 << 20
-    (tmp_path / "x.u64").write_bytes(bytes(size))
-    manifest = {"task": "t", "stage": "s", "outputs": [{"name": "shingles", "path": "x.u64", "rows": size // 8}]}
+def test_shingles_that_were_read_do_not_count_as_memory(tmp_path, monkeypatch):
+    """Match and probe pass over all shingles: what was looked at must not stay in the process's memory."""
+    rows, each = 4096, 1024
+    values = np.arange(rows * each, dtype=np.uint64)
+    (tmp_path / "x.u64").write_bytes(values.tobytes())
+    with pa.ipc.new_file(tmp_path / "x.arrow", pa.schema([("shingle_end", pa.int64())])) as writer:
+        writer.write_table(pa.table({"shingle_end": np.arange(1, rows + 1) * each}))
+    outputs = [
+        {"name": name, "path": path, "rows": rows} for name, path in (("features", "x.arrow"), ("shingles", "x.u64"))
+    ]
+    found = [{"task": "t", "stage": "refine", "index": 0, "outputs": outputs}]
+    monkeypatch.setattr("pipeline.matching.sets.compared", lambda job: found)
 
     def resident():
         (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")]
         return int(line.split()[1]) << 10
 
     with opened(str(tmp_path)) as files:
-        values = files.uint64(manifest, "shingles")
+        documents = Documents(SimpleNamespace(near={"keep": [], "similarity": "jaccard"}), files)
+        documents.gather(np.arange(2, dtype=np.uint64))  # what is loaded for the first
         before = resident()
-        assert values.sum() == 0 and resident() - before > size // 2
-        files.let_go(manifest, "shingles")
-        assert resident() < before + size // 4 and values[-1] == 0
+        for first in range(0, rows, 256):
+            offsets, sets = documents.gather(np.arange(first, first + 256, dtype=np.uint64))
+            assert np.array_equal(sets, values[first * each : (first + 256) * each])
+            assert offsets[-1] == 256 * each
+        assert resident() - before < values.nbytes // 16
