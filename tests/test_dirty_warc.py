@@ -15,7 +15,7 @@ from reading import account, load, quarantined, rows, skipped
 
 from pipeline.errors import InputError
 from pipeline.files import storage
-from pipeline.readers import Batch, Columns, read, warc
+from pipeline.readers import Batch, Columns, framer, read
 
 # ---- WARC
 
@@ -214,7 +214,7 @@ def test_a_wrong_content_length_costs_its_record_only(wrong: int, tmp_path: Path
 
 
 def test_an_enormous_record_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warc, "RECORD_LIMIT", 1_000_000)
+    monkeypatch.setattr(framer, "RECORD_LIMIT", 1_000_000)
     path = tmp_path / "x.warc.gz"
     path.write_bytes(gzip.compress(PAGES[0] + response(99, b"x" * 3_000_000) + PAGES[1]) + gzip.compress(PAGES[2]))
     batches = load(path)

@@ -17,7 +17,7 @@ from reading import load, quarantined, rows, skipped
 from test_dirty_warc import ARC_HEAD, arc_page, record, response
 
 from pipeline.files import inputs, parts
-from pipeline.readers import warc
+from pipeline.readers import framer
 from pipeline.recipes.recipe import read as read_recipe
 
 DEMO = Path(__file__).parent.parent / "configs" / "demo" / "pages.warc.gz"
@@ -102,7 +102,7 @@ def test_the_parts_tell_what_the_file_tells(kind: str, tmp_path_factory: pytest.
 @pytest.mark.parametrize("look", [16, 1 << 12])
 @pytest.mark.parametrize("count", [2, 7, 60])
 def test_real_pages(count: int, look: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warc, "FIRST_LOOK", look)
+    monkeypatch.setattr(framer, "FIRST_LOOK", look)
     path = tmp_path / "pages.warc"
     path.write_bytes(gzip.decompress(DEMO.read_bytes()))
     found, several = together(path, "warc", edges(path.stat().st_size, count))

@@ -18,6 +18,8 @@ from pipeline.files.seekable import SeekableFile
 CHUNK = 8 << 20
 """Bytes of an object that one request fetches: some tens of milliseconds of waiting for a tenth of a second of work."""
 
+MISSING = "there is no such object. Check the bucket and the key."
+
 Entry = tuple[str, int, str]
 
 
@@ -51,7 +53,7 @@ def _letters(path: str) -> Iterator[None]:
     try:
         yield
     except NotFound:
-        raise InputError(f"{path}: there is no such object. Check the bucket and the key.") from None
+        raise InputError(f"{path}: {MISSING}") from None
     except (Forbidden, Unauthorized) as error:
         raise InputError(
             f"{path}: not allowed to read it: {first_line(error)} Set GOOGLE_APPLICATION_CREDENTIALS, or log in."
@@ -79,19 +81,29 @@ def listing(prefix: str) -> Iterator[Entry]:
 
 def head(path: str) -> Entry | None:
     """The entry of one object; None if there is none of this name (a folder, a pattern)."""
-    bucket, key = _names(path)
-    client = _client()
-    with _letters(path):
-        blob = client.bucket(bucket).get_blob(key) if key else None
-    return _entry(bucket, blob) if blob is not None else None
+    blob = _blob(path)
+    return _entry(blob.bucket.name, blob) if blob is not None else None
 
 
 def stat(path: str) -> Entry:
     """As `head`, but InputError if there is no such object."""
-    entry = head(path)
-    if entry is None:
-        raise InputError(f"{path}: there is no such object. Check the bucket and the key.")
-    return entry
+    blob = _there(path)
+    return _entry(blob.bucket.name, blob)
+
+
+def _blob(path: str) -> Any:
+    """The library's object; None if there is none of this name."""
+    bucket, key = _names(path)
+    client = _client()
+    with _letters(path):
+        return client.bucket(bucket).get_blob(key) if key else None
+
+
+def _there(path: str) -> Any:
+    blob = _blob(path)
+    if blob is None:
+        raise InputError(f"{path}: {MISSING}")
+    return blob
 
 
 def _entry(bucket: str, blob: Any) -> Entry:
@@ -100,13 +112,7 @@ def _entry(bucket: str, blob: Any) -> Entry:
 
 def open_read(path: str) -> BinaryIO:
     """A seekable stream of the object's bytes as they are stored. If it is replaced while it is read, that is an error."""
-    bucket, key = _names(path)
-    client = _client()
-    with _letters(path):
-        blob = client.bucket(bucket).get_blob(key) if key else None
-    if blob is None:
-        raise InputError(f"{path}: there is no such object. Check the bucket and the key.")
-    return cast(BinaryIO, GcsFile(path, blob))
+    return cast(BinaryIO, GcsFile(path, _there(path)))
 
 
 class GcsFile(SeekableFile):

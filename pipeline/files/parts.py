@@ -4,9 +4,10 @@
     ->  [{..., "name": "a.jsonl#0-209715200", "size": 209715200, "part": [0, 209715200]}, ...]
 
 A line belongs to the part that its first byte lies in, a row group of Parquet, a gzip member or a zstandard frame likewise:
-the parts together are the file, each record once (see `pipeline.readers.ranges` and `members`). A compressed file of one
-member is all in its first part. What must be looked through from its start (frames, one large member, records of a plain crawl by their lengths) or by a footer
-(Parquet) is cut only where a task need not fetch the rest for that; crawls in gzip have a member a record, and are cut anywhere.
+the parts together are the file, each record once (see `pipeline.readers.ranges`, `members` and `framer`). A compressed file of
+one member is all in its first part. What must be looked through from its start (frames, one large member, records of a plain
+crawl by their lengths) or by a footer (Parquet) is cut only where a task need not fetch the rest for that; crawls in gzip have a
+member a record, and are cut anywhere.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -78,7 +77,7 @@ MEMBERS = {
     "wat": "warc.begins",
     "arc": "arc.begins",
 }  # a record begins where a member does
-FRAMERS = {"warc": "warc.Framer", "wet": "warc.Framer", "wat": "warc.Framer", "arc": "arc.ArcFramer"}
+FRAMERS = {"warc": "framer.Framer", "wet": "framer.Framer", "wat": "framer.Framer", "arc": "arc.ArcFramer"}
 FILES = {"parquet": "parquet.read", "arrow": "arrow.read", "epub": "epub.read", "zip": "archives.read_zip"}
 
 
@@ -167,12 +166,10 @@ def _of_part(stream: BinaryIO, rows: Rows, part: tuple[int, int], format: str) -
     elif kind in ("gz", "zst"):
         found = members.lines(stream, kind, part)
     elif format in FRAMERS and not kind and head and "://" not in rows.path:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            begin = reader(FRAMERS[format])().first(data, part[0]) if part[0] else 0
-            left = len(data) - begin
-        stream.seek(begin)
-        found = stream if left else None
-        rows.base, rows.until = lambda: begin, part[1] - begin
+        if place := reader("framer.part_of")(reader(FRAMERS[format])(), stream, part):
+            stream.seek(place[0])
+            found = stream
+            rows.base, rows.until = lambda: place[0], place[1]
     elif format not in MEMBERS and not kind and not head.startswith(ranges.WIDE):
         found = ranges.Lines(stream, *part)
         rows.base = lambda: found.base

@@ -22,8 +22,8 @@ from fastwarc.warc import WarcRecord
 from pipeline.errors import InputError
 from pipeline.readers import warc
 from pipeline.readers.fields import metadata
+from pipeline.readers.framer import RECORD_LIMIT, Found, Framer, found_in, set_aside
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.warc import RECORD_LIMIT, Found, Framer, set_aside
 
 # address, IP, date, type, (result code, checksum, location, offset, file name,) length; addresses may hold blanks
 HEADER = re.compile(
@@ -72,7 +72,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Batch]:
     """Batches of the file's pages. `InputError` if it is a WARC."""
     rows.with_status = True
     first = True
-    for found in warc.found_in(ArcFramer(), stream, begins, rows):
+    for found in found_in(ArcFramer(), stream, begins, rows):
         if first and found.error and found.data.startswith(b"WARC/"):
             raise InputError(f"{rows.path}: this is a WARC file. Set input: {{format: warc}}.")
         first = False

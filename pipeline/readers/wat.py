@@ -21,8 +21,9 @@ from fastwarc.warc import WarcRecord
 
 from pipeline.errors import InputError
 from pipeline.readers.fields import metadata
+from pipeline.readers.framer import HEADER_END, Found, Framer, found_in, set_aside
 from pipeline.readers.rows import Batch, Rows, describe
-from pipeline.readers.warc import HEADER_END, Found, Framer, bare, begins, found_in, set_aside
+from pipeline.readers.warc import bare, begins
 from pipeline.readers.warc_plain import headers
 from pipeline.readers.wat_fields import at, fields, text
 

@@ -27,9 +27,10 @@ from pipeline.errors import InputError
 from pipeline.files import storage
 from pipeline.readers.decoders import named_compression
 from pipeline.readers.fields import dump
+from pipeline.readers.framer import Framer
 from pipeline.readers.rows import Batch, Rows, describe
 from pipeline.readers.streams import pieces
-from pipeline.readers.warc import Framer, begins
+from pipeline.readers.warc import begins
 from pipeline.readers.wat import Page, not_wat, parse
 from pipeline.readers.wat_fields import BARRED, FOUND, Join
 
