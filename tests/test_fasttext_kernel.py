@@ -103,8 +103,17 @@ def make(tmp_path_factory, sentences):
     return train
 
 
+def slack(text):
+    """How far a probability may be from the library's.
+
+    The cache adds up a word before the text, the library all from left to right: other roundings of float32, one a
+    feature, and all of the same sign where a text repeats two words. (Models differ from training to training: threads.)
+    """
+    return 1e-5 * max(1.0, len(text.encode()) / 1000)
+
+
 def assert_same(path, texts, k):
-    """Labels and probabilities are the library's. Where two probabilities are equal to 1e-5, either label may come first."""
+    """Labels and probabilities are the library's. Where two probabilities are as good as equal, either label may come first."""
     model = read_model(path)
     found, probabilities = model.predict(pa.array(texts, pa.large_string()), k)
     for row, text in enumerate(texts):
@@ -112,9 +121,10 @@ def assert_same(path, texts, k):
         behind = expected[k:] or [-1.0]
         names, expected = names[:k], expected[:k]
         assert (found[row] >= 0).sum() == len(names), text[:80]
-        assert np.abs(probabilities[row, : len(names)] - expected).max(initial=0) < 1e-5, text[:80]
+        assert np.abs(probabilities[row, : len(names)] - expected).max(initial=0) < slack(text), text[:80]
         gaps = np.abs(np.diff([*expected, *behind]))
-        clear = [gap > 2e-5 and (at == 0 or gaps[at - 1] > 2e-5) for at, gap in enumerate(gaps)]
+        equal = 2 * slack(text)
+        clear = [gap > equal and (at == 0 or gaps[at - 1] > equal) for at, gap in enumerate(gaps)]
         wrong = [at for at, name in enumerate(names) if model.labels[found[row, at]] != name and clear[at]]
         assert not wrong, (text[:80], names, found[row], expected)
 
