@@ -4,7 +4,7 @@
 
 The file has `id` and `text`; 150 MB of text or more, for each process also starts (0.7 s of gristmill). What is measured is CPU
 time of the process and its children, pinned to one core, from start to end. All: 14 bands of 8, shingles of 5; Parquet by zstd
-3. gristmill cuts each Han character, verifies every pair and accounts for every document; see `cases_dedup` for the peers.
+3, in the order of the input. gristmill cuts each Han character, verifies every pair and accounts for every document; see `cases_dedup` for the peers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RECIPE = """
 input: {{paths: "{path}"}}
 steps:
   - dedup: {{minhash: {{threshold: 0.8, bands: 14, rows: 8}}}}
-output: {{path: "{out}", format: parquet}}
+output: {{path: "{out}", format: parquet, shuffle: false}}
 run: {{engine: local, max_source_loss: 1.0}}
 """
 

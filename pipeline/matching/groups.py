@@ -22,10 +22,10 @@ second bound is for short documents: a group's keys, verdicts and names are held
 Tiers = tuple[tuple[int, int], ...]
 """(rows of a partition, about; partitions up to which that holds), more and more of both."""
 
-PARTITION_ROWS: Tiers = ((1 << 17, 64), (1 << 19, 1024), (1 << 23, 1 << 31))
-"""(rows a match task gets, about; tasks up to which that holds). The cost is in verification, and a task should last
-seconds; from 64 tasks on there is work for everybody; from 1,024 on fewer slices of files matter more, and 8 million rows
-are sorted in 600 MB."""
+PARTITION_ROWS: Tiers = ((1 << 19, 1024), (1 << 23, 1 << 31))
+"""(rows a match task gets, about; tasks up to which that holds). The cost is in verification, and each task verifies a pair
+anew; half a million rows last a second; from 1,024 tasks on fewer slices of files matter more, and 8 million rows are
+sorted in 600 MB."""
 
 
 CUT_ROWS: Tiers = ((1 << 19, 64), (1 << 21, 1 << 31))

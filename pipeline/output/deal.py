@@ -4,13 +4,18 @@
 
 A task holds one row group at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
 piece to have about PIECE_BYTES of text: so much publish holds at once.
+
+Where half of a row group or more goes to one piece, as it mostly does without `shuffle`, its texts are not copied: publish reads
+them from the documents' file, at most as much again in vain.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,12 +45,20 @@ from pipeline.mixtures.mixing import draws, times_of
 from pipeline.plan import final_splits
 from pipeline.splits.assign import why_words
 
+ROW = "_row"
+"""Column of a dealt document: its row in its row group."""
+COPIED = -1
+"""In place of a row group: the texts were copied."""
+STAYS = 0.5
+"""Part of a row group's text that must go to one piece for it not to be copied."""
+
 PIECE_BYTES = 16 << 20
 """Text of an output shard that a publish task holds at once. An output shard of 143 MB in one piece took 580 MB of memory."""
 
 
 def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
-    """Counts: the account of what this refine task's documents became in dedup, and `batches`: (split, output shard, piece) of each."""
+    """Counts: the account of what this refine task's documents became in dedup, and `batches`: (split, output shard, piece,
+    row group that has the texts or COPIED) of each."""
     index = task["index"]
     manifest = documents(job)[index]
     rejected_to = attempt.create("rejected", f"rejected/part-{index:05d}.parquet")
@@ -65,7 +78,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
             verdicts = _verdicts(job, files, manifest, task["round"])
             if job.publish["index"] and job.refine["minhash"]:
                 write_part(job, files, manifest, verdicts["split"].to_numpy(), attempt, index)
-            for docs in _judged(job, files, manifest, verdicts):
+            for docs, group in _judged(job, files, manifest, verdicts):
                 removed = pc.less(docs["split"], 0)
                 kept = docs
                 if pc.any(removed).as_py():
@@ -79,7 +92,7 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
                 copies = repeated(job, kept, shape[:, 0])
                 for copy in itertools.chain(copies, augmented(job, kept, shape[:, 0], noise)):
                     dealt.rows += len(copy)
-                    for place, rows in _by_piece(copy, shape, schema):
+                    for place, rows in _by_piece(copy, shape, schema, group):
                         sink.write_table(rows)
                         where.append(place)
         rejects.close()
@@ -96,21 +109,48 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def dealt_schema(job: Job) -> pa.Schema:
-    """Columns of a document on its way to its output shard."""
-    return published_schema(job).append(pa.field("_position", pa.uint64()))
+    """Columns of a document on its way to its output shard: what is published, its place, and its row in its row group."""
+    return published_schema(job).append(pa.field("_position", pa.uint64())).append(pa.field(ROW, pa.int64()))
 
 
-def _judged(job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table) -> Iterator[pa.Table]:
-    """The documents of a task with the columns of their verdicts, a row group at a time."""
+@dataclass
+class _RowGroup:
+    """What `_by_piece` asks of the row group that its rows are of."""
+
+    docs: pq.ParquetFile
+    number: int
+    sizes: np.ndarray
+    """int64, bytes of each text"""
+    changed: bool
+    """rows may have other texts than their documents"""
+
+    @functools.cached_property
+    def texts(self) -> pa.ChunkedArray:
+        return row_group_texts(self.docs, self.number)
+
+
+def row_group_texts(docs: pq.ParquetFile, number: int) -> pa.ChunkedArray:
+    """The texts of one row group of a docs file."""
+    return docs.read_row_group(number, columns=["text"], use_threads=False)["text"]
+
+
+def _judged(
+    job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table
+) -> Iterator[tuple[pa.Table, _RowGroup]]:
+    """The documents of a task with the columns of their verdicts, a row group at a time; their texts only where the
+    ledger or augmentation asks for them."""
     docs = pq.ParquetFile(files.local(manifest, "docs"))
+    changed = bool(job.publish["augment"])
+    names = [name for name in docs.schema_arrow.names if name != "text" or changed or job.refine["rejected_text"]]
     start = 0
     for number in range(docs.num_row_groups):
-        table = docs.read_row_group(number, use_threads=False)
+        table = docs.read_row_group(number, columns=names, use_threads=False)
         table = conform(table, docs_schema(job.refine))
         for name in verdicts.schema.names:
             table = set_column(table, name, verdicts[name].slice(start, len(table)))
         start += len(table)
-        yield table
+        table = set_column(table, ROW, pa.array(np.arange(len(table))))
+        yield table, _RowGroup(docs, number, table["bytes"].to_numpy(), changed)
 
 
 def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> pa.Table:
@@ -133,6 +173,7 @@ def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int
     first = manifest["index"] << DOC_BITS
     keepers = [named.get(first + row, (None, None)) for row in range(len(table))]
     columns = {
+        "bytes": features["bytes"],
         "part": pa.array(part),
         "position": pa.array(position),
         "step": pa.array(steps[why], pa.string()),
@@ -242,8 +283,10 @@ def _shape(job: Job, final_round: int) -> np.ndarray:
     return np.array(rows, dtype=np.uint64).reshape(-1, 2)
 
 
-def _by_piece(kept: pa.Table, shape: np.ndarray, schema: pa.Schema) -> Iterator[tuple[list[int], pa.Table]]:
-    """([split, output shard, piece], rows) for each piece of an output shard that some of these rows go to."""
+def _by_piece(
+    kept: pa.Table, shape: np.ndarray, schema: pa.Schema, group: _RowGroup
+) -> Iterator[tuple[list[int], pa.Table]]:
+    """([split, output shard, piece, `group` or COPIED], rows) for each piece of an output shard that some of these go to."""
     rows = conform(set_column(kept, "_position", kept["position"]), schema).combine_chunks()
     split = kept["split"].to_numpy().astype(np.int64)
     parts, pieces = shape[split, 0], shape[split, 1]
@@ -255,10 +298,20 @@ def _by_piece(kept: pa.Table, shape: np.ndarray, schema: pa.Schema) -> Iterator[
     starts = np.flatnonzero(np.diff(cell[order], prepend=cell[order][:1] + np.uint64(1)))
     if len(starts) > 1:  # one, as it mostly is without shuffling, is all rows as they are
         rows = rows.take(pa.array(order))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)]):
-        first = order[start]
-        place = [int(split[first]), *map(int, divmod(fine[first], pieces[first]))]
-        yield place, rows.slice(start, end - start)
+    sizes = group.sizes[rows[ROW].to_numpy()]
+    stays = np.zeros(len(starts), bool)
+    if not group.changed and len(starts):
+        stays = np.add.reduceat(sizes, starts) >= STAYS * group.sizes.sum()
+        if not stays.all():
+            rows = set_column(rows, "text", group.texts.take(rows[ROW]))
+    for start, end, stay in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], stays.tolist()):
+        first, found = order[start], rows.slice(start, end - start)
+        if stay:
+            found = set_column(found, "text", pa.nulls(len(found), pa.large_string()))
+        yield (
+            [int(split[first]), *map(int, divmod(fine[first], pieces[first])), group.number if stay else COPIED],
+            found,
+        )
 
 
 def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index: int) -> None:

@@ -12,13 +12,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
+import pyarrow.parquet as pq
 
+from filters.step import set_column
 from pipeline.chat.tables_out import written_rows
+from pipeline.documents import documents
 from pipeline.files.commit import Attempt
-from pipeline.files.stage_files import manifests, opened
+from pipeline.files.stage_files import Files, manifests, opened
 from pipeline.job import Job
 from pipeline.matching.clusters import corpus_schema, published_schema
-from pipeline.output.deal import dealt_schema
+from pipeline.output.deal import COPIED, ROW, row_group_texts
 from pipeline.output.writers import SINKS, WRITERS, write_rows
 from pipeline.tokenized import FORMATS
 from pipeline.tokenized.publish import count_tokens, publish_tokens
@@ -59,20 +62,35 @@ def publish(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
     """The documents of an output shard in order, a piece at a time."""
-    found: dict[int, list[tuple[dict[str, Any], int]]] = {}
+    found: dict[int, list[tuple[dict[str, Any], int, int]]] = {}
     for manifest in manifests(job.output, "deal"):
-        for at, (its_split, its_part, piece) in enumerate(manifest["counts"]["batches"]):
+        for at, (its_split, its_part, piece, group) in enumerate(manifest["counts"]["batches"]):
             if (its_split, its_part) == (split, part):
-                found.setdefault(piece, []).append((manifest, at))
+                found.setdefault(piece, []).append((manifest, at, group))
     with opened(job.output) as files:
         for _, pieces in sorted(found.items(), key=lambda item: item[0]):
             batches = []
-            for _, group in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
-                mine = list(group)
-                with files.source(mine[0][0], "dealt") as source:
-                    reader = pa.ipc.open_file(source)
-                    batches += [reader.get_batch(at) for _, at in mine]
-            yield _in_order(pa.Table.from_batches(batches, dealt_schema(job))).drop_columns(["_position"])
+            for _, mine in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
+                batches += _dealt(job, files, list(mine))
+            yield _in_order(pa.concat_tables(batches)).drop_columns(["_position", ROW])
+
+
+def _dealt(job: Job, files: Files, places: list[tuple[dict[str, Any], int, int]]) -> list[pa.Table]:
+    """Batches (number, row group or COPIED) of one deal task, with their texts."""
+    manifest = places[0][0]
+    with files.source(manifest, "dealt") as source:
+        reader = pa.ipc.open_file(source)
+        tables = [pa.Table.from_batches([reader.get_batch(at)]) for _, at, _ in places]
+    if all(group == COPIED for _, _, group in places):
+        return tables
+    with files.source(documents(job)[manifest["index"]], "docs") as source:
+        docs = pq.ParquetFile(source)
+        for number, (_, _, group) in enumerate(places):
+            if group != COPIED:
+                texts, rows = row_group_texts(docs, group), tables[number][ROW]
+                taken = texts if len(rows) == len(texts) else texts.take(rows)
+                tables[number] = set_column(tables[number], "text", taken)
+    return tables
 
 
 def _in_order(table: pa.Table) -> pa.Table:
