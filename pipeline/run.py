@@ -15,7 +15,7 @@ from pipeline.cutting.cut import STAGES as CUT_STAGES
 from pipeline.engines import Engine
 from pipeline.errors import RunError
 from pipeline.files import storage
-from pipeline.files.commit import finished, read_manifest
+from pipeline.files.commit import digest, finished, read_manifest
 from pipeline.files.lease import Lease
 from pipeline.files.stage_files import manifests, stage_path
 from pipeline.folder import claim, clear, corpus_manifest, sweep
@@ -96,7 +96,7 @@ def make_index(job: Job, settings: Run, engine: Engine, reporter: Reporter) -> d
 
 def stage_hash(found: list[dict[str, Any]]) -> str:
     """Of the manifests of a finished stage: what a later stage's tasks know it by."""
-    return fingerprint([[manifest["task"], [o["sha256"] for o in manifest["outputs"]]] for manifest in found])
+    return fingerprint([[manifest["task"], [digest(o) for o in manifest["outputs"]]] for manifest in found])
 
 
 class _Driver:

@@ -43,6 +43,25 @@ def test_a_commit_publishes_and_names_its_files(tmp_path):
     assert read_manifest(str(tmp_path), "refine", "t2") is None
 
 
+def test_a_file_between_stages_has_a_faster_hash(tmp_path):
+    """The value is that of the reference implementation of XXH3, 128 bits, for "abc"."""
+    with attempt(str(tmp_path), "refine", "t1", 0) as trial:
+        Path(trial.create("docs", ".work/refine/0.bin").temp).write_bytes(b"abc")
+        (output,) = trial.commit({})["outputs"]
+    assert output["xxh3"] == "06b05ab6733a618578af5f94892f3950" and "sha256" not in output
+
+
+def test_attempts_that_disagree_between_stages_are_told_apart(tmp_path):
+    for content in (b"abc", b"abd"):
+        with attempt(str(tmp_path), "refine", "t1", 0) as trial:
+            Path(trial.create("docs", ".work/refine/0.bin").temp).write_bytes(content)
+            if content == b"abc":
+                trial.commit({})
+                continue
+            with pytest.raises(DeterminismError, match="wrote different bytes"):
+                trial.commit({})
+
+
 def test_a_failed_attempt_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), attempt(str(tmp_path), "refine", "t1", 0) as trial:
         Path(trial.create("docs", "train/part-0.bin").temp).write_bytes(b"half")

@@ -3,7 +3,10 @@
 A manifest (``.work/manifests/<stage>/<task id>.json``):
 
     {"stage": "refine", "task": "9f0c...", "index": 3, "counts": {...},
-     "outputs": [{"name": "docs", "path": ".work/refine/000003.docs.parquet", "rows": 812, "bytes": 91344, "sha256": "..."}]}
+     "outputs": [{"name": "docs", "path": ".work/refine/000003.docs.parquet", "rows": 812, "bytes": 91344, "xxh3": "..."}]}
+
+What a user gets has a sha256 there. Files between stages are many times as much, and their hash only has to tell two honest
+attempts apart: XXH3 of 128 bits, at 11 GB/s where SHA-256 makes 1.8.
 
 Readers trust manifests, never listings: a file that no manifest names does not exist. Two attempts at a
 task may both get this far (a worker thought dead goes on): they publish equal bytes under equal names,
@@ -21,6 +24,8 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import xxhash
 
 from pipeline.errors import DeterminismError
 from pipeline.files import storage
@@ -118,20 +123,24 @@ def sha256_of(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(output: dict[str, Any]) -> str:
+    """The hash of an output's bytes, as its manifest has it."""
+    return output["xxh3"] if "xxh3" in output else output["sha256"]
+
+
 def _described(output: Output) -> dict[str, Any]:
     size = os.path.getsize(output.temp)
-    return {
-        "name": output.name,
-        "path": output.path,
-        "rows": output.rows,
-        "bytes": size,
-        "sha256": sha256_of(output.temp),
-    }
+    known = {"name": output.name, "path": output.path, "rows": output.rows, "bytes": size}
+    if not output.path.startswith(".work/"):
+        return {**known, "sha256": sha256_of(output.temp)}
+    made: Any = xxhash.xxh3_128  # its type lacks what file_digest does not use
+    with open(output.temp, "rb") as file:
+        return {**known, "xxh3": hashlib.file_digest(file, made).hexdigest()}
 
 
 def _agreed(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
     """The manifest that was there first, if it tells of the same bytes."""
-    mine, standing = ({o["path"]: o["sha256"] for o in m["outputs"]} for m in (ours, theirs))
+    mine, standing = ({o["path"]: digest(o) for o in m["outputs"]} for m in (ours, theirs))
     if mine != standing:
         differing = sorted(path for path in mine.keys() | standing.keys() if mine.get(path) != standing.get(path))
         raise DeterminismError(
