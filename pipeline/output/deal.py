@@ -5,8 +5,8 @@
 A task holds one row group at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
 piece to have about PIECE_BYTES of text: so much publish holds at once.
 
-Where half of a row group or more goes to one piece, as it mostly does without `shuffle`, its texts are not copied: publish reads
-them from the documents' file, at most as much again in vain.
+Where half of what is kept of a row group goes to one piece, as it mostly does without `shuffle`, its texts are not copied: publish
+reads them from the documents' file. That file is read once then, as it is if deal copies, or twice by two pieces.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ROW = "_row"
 COPIED = -1
 """In place of a row group: the texts were copied."""
 STAYS = 0.5
-"""Part of a row group's text that must go to one piece for it not to be copied."""
+"""Part of the text kept of a row group that must go to one piece for it not to be copied."""
 
 PIECE_BYTES = 16 << 20
 """Text of an output shard that a publish task holds at once. An output shard of 143 MB in one piece took 580 MB of memory."""
@@ -301,7 +301,7 @@ def _by_piece(
     sizes = group.sizes[rows[ROW].to_numpy()]
     stays = np.zeros(len(starts), bool)
     if not group.changed and len(starts):
-        stays = np.add.reduceat(sizes, starts) >= STAYS * group.sizes.sum()
+        stays = np.add.reduceat(sizes, starts) >= STAYS * sizes.sum()
         if not stays.all():
             rows = set_column(rows, "text", group.texts.take(rows[ROW]))
     for start, end, stay in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], stays.tolist()):
