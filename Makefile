@@ -9,7 +9,7 @@ demo: .venv/.installed
 	rm -rf out/demo
 	$(BIN)/gristmill run configs/demo.yaml
 
-# two files of tests at a time: 9 minutes on two cores, 14 one after another
+# two files of tests at a time: 7 to 9 minutes on two cores, 14 one after another
 WORKERS ?= 2
 test: .venv/.installed-dev lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
