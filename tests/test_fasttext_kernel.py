@@ -107,9 +107,10 @@ def slack(text):
     """How far a probability may be from the library's.
 
     The cache adds up a word before the text, the library all from left to right: other roundings of float32, one a
-    feature, and all of the same sign where a text repeats two words. (Models differ from training to training: threads.)
+    feature, and all of the same sign where a text of some kB repeats two words. (Models differ from training to training:
+    threads.)
     """
-    return 1e-5 * max(1.0, len(text.encode()) / 1000)
+    return 1e-5 * min(max(1.0, len(text.encode()) / 1000), 7.0)
 
 
 def assert_same(path, texts, k):

@@ -24,7 +24,7 @@ Tiers = tuple[tuple[int, int], ...]
 
 PARTITION_ROWS: Tiers = ((1 << 19, 1024), (1 << 23, 1 << 31))
 """(rows a match task gets, about; tasks up to which that holds). The cost is in verification, and each task verifies a pair
-anew; half a million rows last a second; from 1,024 tasks on fewer slices of files matter more, and 8 million rows are
+anew; half a million rows last half a second; from 1,024 tasks on fewer slices of files matter more, and 8 million rows are
 sorted in 600 MB."""
 
 
