@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from kernels.utf8 import char_counts as count_chars
+
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
@@ -31,6 +33,17 @@ def row_blocks(offsets: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
         high = max(low + 1, int(np.searchsorted(offsets, offsets[low] + limit, side="right")) - 1)
         yield low, min(high, rows)
         low = high
+
+
+def char_counts(texts: Column) -> np.ndarray:
+    """The characters (code points) of each text, int64. Null counts as ""."""
+    counts = np.empty(len(texts), np.int64)
+    low = 0
+    for offsets, data in text_buffers(texts):
+        high = low + len(offsets) - 1
+        count_chars(offsets, data, counts[low:high])
+        low = high
+    return counts
 
 
 def frozen(array: Any, dtype: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ without escapes. Any other line is `SLOW` and leaves no trace in the columns: wh
 also says what is wrong with a line that is no JSON. The rest is not checked here but by who parses it.
 
 `data` is UTF-8 (who calls has checked it) and each line ends with a line feed, which no string may hold: so no loop runs
-beyond its line. 64 bytes are read, and up to 64 written, behind what is asked: `PAD` of kernels/memory.py.
+beyond its line. Up to 127 bytes are read, and 64 written, behind what is asked: `PAD` of kernels/memory.py.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -21,7 +21,7 @@ import numpy as np
 
 from kernels.compile import kernel, part
 from kernels.memory import get, int64, pointer, put
-from kernels.simd import json_signs, low_zeros, put_same
+from kernels.simd import below, json_signs, low_zeros, put_same
 
 BLANK, FAST, SLOW = 0, 1, 2
 _NONE = np.uint64(0)
@@ -270,21 +270,27 @@ def _whole_number(data, at, out, to):
 def _unescape(data, at, out, to):
     """The string whose first byte is data[at], to `out`. (behind its quote, end in out); (-1, 0) if it is none."""
     while True:
-        signs = json_signs(data, at)
-        plain = low_zeros(signs)
-        put_same(out, to, data, at)  # what is too much is written over
-        at += plain
-        to += plain
-        if signs == _NONE:
-            continue
-        byte = get(data, at)
-        if byte == _QUOTE:
-            return at + 1, to
-        if byte != _BACKSLASH:
-            return -1, to
-        at, to = _escape(data, at + 1, out, to)
-        if at < 0:
-            return -1, to
+        signs, done = json_signs(data, at), int64(0)
+        # one sign after the other, and not 64 bytes anew behind each: the next one is known before this one is dealt with
+        while signs != _NONE:
+            place = low_zeros(signs)
+            put_same(out, to, data, at + done)  # what is too much is written over
+            to += place - done
+            byte = get(data, at + place)
+            if byte == _QUOTE:
+                return at + place + 1, to
+            if byte != _BACKSLASH:
+                return -1, to
+            after, to = _escape(data, at + place + 1, out, to)
+            if after < 0:
+                return -1, to
+            done = after - at
+            signs &= ~below(done)
+        if done < 64:
+            put_same(out, to, data, at + done)
+            to += 64 - done
+            done = int64(64)
+        at += done
 
 
 @part

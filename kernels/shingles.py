@@ -7,12 +7,12 @@ import numpy as np
 from kernels.compile import kernel, part
 from kernels.letters import CLASS_MASK, CLASS_SHIFT, CODE, DOT_ABOVE, DOTTED_I, SPECIAL, decode, small_sigma
 from kernels.memory import get, pointer
-from kernels.simd import beyond_ascii, low_zeros
+from kernels.simd import below, beyond_ascii, low_zeros, word_signs
 from kernels.sorting import COUNTS, sort_unique
 
 SEPARATOR, RUN, SINGLE, MARK = (np.uint64(number) for number in range(4))
 
-_0, _1, _7, _32 = (np.uint64(number) for number in (0, 1, 7, 32))
+_0, _1, _2, _4, _7, _8, _16, _32 = (np.uint64(number) for number in (0, 1, 2, 4, 7, 8, 16, 32))
 _ASCII_END = np.uint64(128)
 _30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +23,7 @@ _UNSTEP = np.uint64(pow(int(_STEP), -1, 1 << 64))
 # Places of an ASCII character in its token whose numbers are kept in a table of 32 KB, of which a lower-case word
 # touches 300 bytes a place.
 PLACES = 32
-_LAST_PLACE = np.uint64(PLACES - 1)
+_PLACES, _LAST_PLACE, _ROW = np.uint64(PLACES), np.uint64(PLACES - 1), np.uint64(128)
 _64, _READ = np.int64(64), np.uint64(66)  # bytes looked at together, and what that touches
 
 
@@ -63,23 +63,54 @@ def ascii_tokens(texts, at, end, place, total, table, drawn, letters, out, count
     ASCII, place, total, number of sums in `out`)."""
     while True:
         many = _ascii_run(texts, at, end)
-        new_place, new_total, new_count, longest = place, total, count, _0
-        for i in range(many):
-            byte = np.uint64(get(texts, at + np.uint64(i)))
-            letter = letters[byte]
-            out[new_count] = new_total
-            new_count += np.uint64((new_place != _0) & (letter == _0))
-            new_total = (new_total + drawn[(new_place & _LAST_PLACE) << _7 | byte]) & letter
-            longest |= new_place
-            new_place = (new_place + _1) & letter
-        if longest > _LAST_PLACE:
+        runs = _runs(texts, at, end, many, letters)
+        if place + np.uint64(low_zeros(~runs)) > _PLACES or _beyond(runs):
             # a token longer than the table: these bytes one at a time
-            new_place, new_total, new_count = _long_tokens(
-                texts, at, many, place, total, table, drawn, letters, out, count
-            )
-        at, place, total, count = at + np.uint64(many), new_place, new_total, new_count
+            place, total, count = _long_tokens(texts, at, many, place, total, table, drawn, letters, out, count)
+        else:
+            ends = ~runs & (runs << _1 | np.uint64(place != _0))
+            row, first, left = place << _7, at, many
+            while left >= 8:  # a known number: the compiler writes them out
+                row, total, count = _eat(texts, first, 8, row, total, ends, drawn, letters, out, count)
+                first, left, ends = first + _8, left - 8, ends >> _8
+            row, total, count = _eat(texts, first, left, row, total, ends, drawn, letters, out, count)
+            place = row >> _7
+        at += np.uint64(many)
         if many < _64 or at == end:
             return at, place, total, count
+
+
+@part(forceinline=True)
+def _eat(texts, at, many, row, total, ends, drawn, letters, out, count):
+    """So many bytes from `at` for `ascii_tokens`. `row`: where the table has the next place of the token at hand; `ends`: bit i
+    is set where a token ends before byte i."""
+    for i in range(many):
+        byte = np.uint64(get(texts, at + np.uint64(i)))
+        letter = letters[byte]
+        out[count] = total
+        count += ends >> np.uint64(i) & _1
+        total = (total + drawn[row | byte]) & letter
+        row = (row + _ROW) & letter
+    return row, total, count
+
+
+@part
+def _runs(texts, at, end, many, letters):
+    """Which of the `many` bytes from `at` are letters of a run: one bit each."""
+    if at + _READ <= end:
+        return word_signs(texts, at) & below(many)
+    runs = _0
+    for i in range(many):
+        runs |= (letters[get(texts, at + np.uint64(i))] & _1) << np.uint64(i)
+    return runs
+
+
+@part
+def _beyond(runs):
+    """Whether more than PLACES letters stand in a row."""
+    for by in (_1, _2, _4, _8, _16, _1):
+        runs &= runs >> by
+    return runs != _0
 
 
 @part
@@ -159,18 +190,18 @@ def shingle_hashes(words, count, n, kind):
         words[i] = mix(words[i])
     length = min(count, n)
     salt = np.uint64(length) * _GOLDEN + kind
-    value, power = salt, _UNSTEP
+    value, power = _0, _UNSTEP
     for i in range(length):
         power *= _STEP  # at the end that of the last token of a run
         value += words[i] * power
     first = words[0]
-    words[0] = mix(value)
+    words[0] = mix(value + salt)
     for i in range(length, count):
-        # take the first token out, divide by the step (it is odd), put the next one in
-        value = (value - salt - first) * _UNSTEP + words[np.uint64(i)] * power + salt
+        # take the first token out, divide by the step (it is odd), put the next one in; each waits for one product only
+        value = value * _UNSTEP + (words[np.uint64(i)] * power - first * _UNSTEP)
         place = np.uint64(i - length + 1)
         first = words[place]
-        words[place] = mix(value)
+        words[place] = mix(value + salt)
     return count - length + 1
 
 

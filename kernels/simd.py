@@ -106,6 +106,11 @@ separators = _mask(
 )
 letters = _mask(lambda v: v.lower().within(97, 122), lambda data, i: 97 <= (get(data, i) | 32) <= 122)
 digits = _mask(lambda v: v.within(48, 57), lambda data, i: 48 <= get(data, i) <= 57)
+# what a run of ASCII may hold that is one token
+word_signs = _mask(
+    lambda v: v.either(v.is_(95), v.within(48, 57), v.behind(0).lower().within(97, 122)),
+    lambda data, i: get(data, i) == 95 or 48 <= get(data, i) <= 57 or 97 <= (get(data, i) | 32) <= 122,
+)
 # first bytes of characters: all but 10xxxxxx
 firsts = _mask(
     lambda v: v.builder.icmp_signed(">=", v.value, v._all(-64 & 255)),

@@ -1,4 +1,5 @@
-"""Whether bytes are UTF-8, as Unicode's table 3-7 has it: no overlong form, no surrogate, nothing above U+10FFFF.
+"""Whether bytes are UTF-8, as Unicode's table 3-7 has it (no overlong form, no surrogate, nothing above U+10FFFF), and how
+many characters texts have.
 
 64 bytes at a time: each first byte says where continuation bytes must stand, and they stand there and nowhere else; four
 first bytes allow not every second one. Blocks of ASCII are one comparison.
@@ -9,8 +10,18 @@ first bytes allow not every second one. Blocks of ASCII are one comparison.
 import numpy as np
 
 from kernels.compile import kernel, part
-from kernels.memory import pointer
-from kernels.simd import beyond_ascii, continuations, four_leads, never_utf8, three_leads, two_leads
+from kernels.memory import get, pointer
+from kernels.simd import (
+    below,
+    beyond_ascii,
+    continuations,
+    firsts,
+    four_leads,
+    never_utf8,
+    ones,
+    three_leads,
+    two_leads,
+)
 
 _0, _1, _2, _3 = (np.uint64(number) for number in range(4))
 _61, _62, _63 = (np.uint64(number) for number in (61, 62, 63))
@@ -27,6 +38,21 @@ def is_utf8(data, start, end):
     for i in range(end - start - whole * _BLOCK):
         rest[i] = data[start + whole * _BLOCK + i]
     return good and _blocks(rest, 0, 2, due)[0]
+
+
+@kernel
+def char_counts(offsets, data, counts):
+    """The characters of each row of a column of UTF-8 (offsets int64, data uint8), to `counts` (int64)."""
+    texts, readable = pointer(data), len(data)
+    for row in range(len(counts)):
+        at, end, count = offsets[row], offsets[row + 1], 0
+        while at < end and at + _READ <= readable:
+            count += ones(firsts(texts, at) & below(end - at))
+            at += _BLOCK
+        while at < end:
+            count += get(texts, at) & 0xC0 != 0x80
+            at += 1
+        counts[row] = count
 
 
 @part

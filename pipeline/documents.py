@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedup.columns import Column
+from dedup.columns import Column, char_counts, row_blocks
 from dedup.containment import sample
 from dedup.exact import record_keys, text_hashes
 from dedup.keys import column_values, key_hashes
@@ -34,6 +34,8 @@ from pipeline.files.tables import SteadyWriter, conform
 from pipeline.job import Job
 from pipeline.recipes.row_step import RowStep, measures
 from pipeline.splits.columns import split_fields, with_split
+
+_PIECE_BYTES = 1 << 20  # of texts; their sets are as large as they are
 
 
 def text_stages(job: Job) -> list[str]:
@@ -124,7 +126,8 @@ class DocumentFiles:
     def _features(self, table: pa.Table) -> pa.Table:
         keys = record_keys(table["source"], table["id"])
         sketch = self.part["minhash"]  # what near-dedup compares is what is equal, too
-        texts = text_hashes(compared(table, sketch["shingle"]) if sketch else table["text"])
+        looked_at = compared(table, sketch["shingle"]) if sketch else table["text"]
+        texts = text_hashes(looked_at)
         table = table.select([c for c in table.schema.names if c != "bytes"])
         for name, values in (
             ("key0", keys[:, 0]),
@@ -133,7 +136,7 @@ class DocumentFiles:
             ("text1", texts[:, 1]),
         ):
             table = set_column(table, name, pa.array(values, pa.uint64()))
-        table = set_column(table, "chars", pc.cast(pc.utf8_length(table["text"]), pa.int64()))
+        table = set_column(table, "chars", pa.array(char_counts(table["text"]), pa.int64()))
         table = set_column(table, "bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
         for number, key in enumerate(self.part["keys"], 1):
             hashes, has = key_hashes(table, key["by"], key["normalize"])
@@ -145,7 +148,7 @@ class DocumentFiles:
         if self.part["mix_tokens"]:
             table = set_column(table, "tokens", self._tokens(table))
         if self.part["minhash"]:
-            table = self._sketched(table)
+            table = self._sketched(table, looked_at)
         return conform(table, self._schema)
 
     def _tokens(self, table: pa.Table) -> pa.Array:
@@ -157,15 +160,21 @@ class DocumentFiles:
 
         return pa.array(opened(self.part["tokenizer"]).count(pc.fill_null(table["text"], "").to_pylist()), pa.int64())
 
-    def _sketched(self, table: pa.Table) -> pa.Table:
+    def _sketched(self, table: pa.Table, texts: Column) -> pa.Table:
         sketch = self.part["minhash"]
-        offsets, values = document_sets(compared(table, sketch["shingle"]), table["lang"], sketch["shingle"])
-        rows, hashes = sketched(offsets, values, sketch)
-        self._shingles_file.write(np.ascontiguousarray(values, "<u8").data)
-        ends = self.shingles + offsets[1:]
-        self.shingles = int(ends[-1])
-        table = set_column(table, "shingle_end", pa.array(ends, pa.int64()))
-        lists = pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(hashes, pa.uint64()))
+        ends, rows, hashes = [], [], []
+        for low, high in _pieces(texts):
+            langs = table["lang"].slice(low, high - low)
+            offsets, values = document_sets(texts.slice(low, high - low), langs, sketch["shingle"])
+            self._shingles_file.write(np.ascontiguousarray(values, "<u8").data)
+            ends.append(self.shingles + offsets[1:])
+            self.shingles += len(values)
+            starts, found = sketched(offsets, values, sketch)
+            rows.append(np.diff(starts))
+            hashes.append(found)
+        table = set_column(table, "shingle_end", pa.array(np.concatenate(ends), pa.int64()))
+        starts = np.concatenate([[0], *rows]).cumsum()
+        lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(np.concatenate(hashes), pa.uint64()))
         return set_column(table, "bands", lists)
 
     def close(self) -> None:
@@ -175,6 +184,12 @@ class DocumentFiles:
         if self._sketches:
             self._shingles_file.close()
             self._shingles.rows = self.shingles
+
+
+def _pieces(texts: Column) -> list[tuple[int, int]]:
+    """Ranges of rows whose sets are made together: few enough to be in the cache still when they are hashed and written."""
+    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy()
+    return list(row_blocks(np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]), _PIECE_BYTES))
 
 
 def compared(table: pa.Table, shingle: dict[str, Any]) -> Column:

@@ -57,7 +57,7 @@ class Job:
     refine: dict[str, Any]
     near: dict[str, Any]
     publish: dict[str, Any]
-    batch_size: int = 1000
+    batch_size: int = 2000
     memory: int = 2 * 10**9
     older: list[dict[str, Any]] = field(default_factory=list)
     limit: int | None = None

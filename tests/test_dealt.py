@@ -1,7 +1,9 @@
-"""Texts on their way to output shards: left in the documents' files where half of a row group goes to one piece, else copied."""
+"""Texts on their way to output shards: left in the documents' files where half of a row group goes to one piece, or all to two
+of one output shard, else copied."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from corpus import mill, sums
 
@@ -15,6 +17,11 @@ PACKED = "output.format=parquet"
 def small_pieces(monkeypatch):
     monkeypatch.setattr("pipeline.output.deal.PIECE_BYTES", 40_000)
     monkeypatch.setattr("pipeline.files.tables.ROWS", 16)
+
+
+def copied(monkeypatch):
+    """From here on all texts are copied."""
+    monkeypatch.setattr("pipeline.output.deal._stays", lambda sizes, splits, parts: np.zeros(len(sizes), bool))
 
 
 def groups(output):
@@ -41,7 +48,7 @@ def same(one, other):
 def test_pieces_that_cut_row_groups(tmp_path, monkeypatch, small_pieces, options):
     options = [*options, "output.shuffle=false", "run.keep_work=true"]
     mill(tmp_path / "out", *options)
-    monkeypatch.setattr("pipeline.output.deal.STAYS", 2)
+    copied(monkeypatch)
     mill(tmp_path / "copied", *options)
     assert same(tmp_path / "out", tmp_path / "copied")
     assert set(groups(tmp_path / "copied")) == {COPIED}
@@ -54,6 +61,18 @@ def test_one_piece_takes_all_texts_where_they_are(tmp_path, monkeypatch, shuffle
     options = [f"output.shuffle={shuffle}", "output.split={train: 1}", PACKED, "run.keep_work=true"]
     mill(tmp_path / "out", *options)
     assert COPIED not in groups(tmp_path / "out") and groups(tmp_path / "out")
-    monkeypatch.setattr("pipeline.output.deal.STAYS", 2)
+    copied(monkeypatch)
+    mill(tmp_path / "copied", *options)
+    assert same(tmp_path / "out", tmp_path / "copied")
+
+
+def test_two_pieces_share_a_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.output.deal.PIECE_BYTES", 150_000)
+    monkeypatch.setattr("pipeline.files.tables.ROWS", 16)
+    options = ["output.shuffle=false", "output.split={train: 1}", PACKED, "run.keep_work=true"]
+    mill(tmp_path / "out", *options)
+    found = groups(tmp_path / "out")
+    assert COPIED not in found and len(set(found)) < len(found)
+    copied(monkeypatch)
     mill(tmp_path / "copied", *options)
     assert same(tmp_path / "out", tmp_path / "copied")

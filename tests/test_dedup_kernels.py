@@ -15,7 +15,7 @@ import dedup.exact as exact
 import dedup.plain as plain
 import dedup.shingles as shingles
 from dedup.characters import character_table
-from dedup.columns import row_blocks
+from dedup.columns import char_counts, row_blocks
 from dedup.exact import normalise, text_hashes
 from dedup.minhash import Bands, band_hashes, signatures
 from dedup.shingles import shingle_sets
@@ -127,6 +127,16 @@ def test_tokens_longer_than_the_table(text):
     assert_same(shingle_sets(array), plain.shingle_sets(array))
 
 
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 30, 31, 32, 33, 34, 63, 64, 65, 96, 97, 129])
+def test_tokens_at_each_place_of_a_block(length):
+    texts = [
+        f"{' .' * before}{'x' * (before % 2)} {'Ab_9' * 40:.{length}} b c{end}"
+        for before in range(66)
+        for end in ("", " é", "d" * 70)
+    ]
+    assert_same(shingle_sets(column(*texts), 2), plain.shingle_sets(column(*texts), 2))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -144,6 +154,14 @@ def test_long_and_repetitive_texts(text):
     assert_same(shingle_sets(array), plain.shingle_sets(array))
     assert_same(shingle_sets(array, 20, "chars"), plain.shingle_sets(array, 20, "chars"))
     assert np.array_equal(text_hashes(array), plain.text_hashes(array))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+@settings(deadline=None)
+@given(st.lists(st.lists(TEXT | st.text(min_size=60) | st.none(), max_size=4), max_size=4), st.integers(0, 5))
+def test_characters_are_counted(kind, chunks, start):
+    texts = pa.chunked_array([pa.array(chunk, kind) for chunk in chunks], kind).slice(start)
+    assert char_counts(texts).tolist() == [len(text or "") for text in texts.to_pylist()]
 
 
 @settings(deadline=None)

@@ -145,6 +145,20 @@ def test_an_odd_line_among_others(odd: bytes) -> None:
     same(around + odd + b"\n" + around, COLUMNS[0])
 
 
+@pytest.mark.parametrize(
+    "escapes", ["\\n", "\\\\", '\\"', "\\u00e9", "\\ud83c\\udf89", "\\n\\u4e2d\\t", "\\x", "\\", "\x01"]
+)
+def test_escapes_at_each_place_of_a_block(escapes: str) -> None:
+    ends = [
+        before * "a" + times * escapes + after
+        for before in range(50, 70)
+        for times in (1, 2, 9)
+        for after in ("", "b" * 70)
+    ]
+    data = "".join(f'{{"text":"{text}","id":"x"}}\n' for text in ends)
+    same(data.encode(), COLUMNS[0])
+
+
 def test_the_kernel_takes_plain_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonl, "_read_line", None)  # who calls it fails
     data = b'{"id": 7, "text": "one\\ntwo", "url": null, "stars": [1, {"a": "}"}]}\n' * 3

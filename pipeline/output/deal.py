@@ -5,8 +5,8 @@
 A task holds one row group at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
 piece to have about PIECE_BYTES of text: so much publish holds at once.
 
-Where half of what is kept of a row group goes to one piece, as it mostly does without `shuffle`, its texts are not copied: publish
-reads them from the documents' file. That file is read once then, as it is if deal copies, or twice by two pieces.
+Where half of what is kept of a row group goes to one piece, or all of it to two pieces of an output shard, as it mostly does without
+`shuffle`, its texts are not copied: publish reads them from the documents' file.
 """
 
 from __future__ import annotations
@@ -301,7 +301,8 @@ def _by_piece(
     sizes = group.sizes[rows[ROW].to_numpy()]
     stays = np.zeros(len(starts), bool)
     if not group.changed and len(starts):
-        stays = np.add.reduceat(sizes, starts) >= STAYS * sizes.sum()
+        firsts = order[starts]
+        stays = _stays(np.add.reduceat(sizes, starts), split[firsts], fine[firsts] // pieces[firsts])
         if not stays.all():
             rows = set_column(rows, "text", group.texts.take(rows[ROW]))
     for start, end, stay in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], stays.tolist()):
@@ -312,6 +313,12 @@ def _by_piece(
             [int(split[first]), *map(int, divmod(fine[first], pieces[first])), group.number if stay else COPIED],
             found,
         )
+
+
+def _stays(sizes: np.ndarray, splits: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Whether texts stay where they are, for each piece that has some of a row group: their bytes, its split and output shard."""
+    together = len(sizes) <= 2 and len(np.unique(splits)) == len(np.unique(parts)) == 1
+    return (sizes >= STAYS * sizes.sum()) | together
 
 
 def _quarantine(files: Files, manifest: dict[str, Any], attempt: Attempt, index: int) -> None:

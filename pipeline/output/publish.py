@@ -3,6 +3,7 @@ train/part-00000.jsonl.zst. A task holds one piece of the shard (see `pipeline.o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -67,29 +68,50 @@ def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
         for at, (its_split, its_part, piece, group) in enumerate(manifest["counts"]["batches"]):
             if (its_split, its_part) == (split, part):
                 found.setdefault(piece, []).append((manifest, at, group))
-    with opened(job.output) as files:
+    with opened(job.output) as files, contextlib.closing(_Texts(job, files)) as texts:
         for _, pieces in sorted(found.items(), key=lambda item: item[0]):
             batches = []
             for _, mine in itertools.groupby(pieces, key=lambda piece: piece[0]["task"]):
-                batches += _dealt(job, files, list(mine))
+                batches += _dealt(files, texts, list(mine))
             yield _in_order(pa.concat_tables(batches)).drop_columns(["_position", ROW])
 
 
-def _dealt(job: Job, files: Files, places: list[tuple[dict[str, Any], int, int]]) -> list[pa.Table]:
+class _Texts:
+    """The texts of documents' files. The last row group is kept: where one piece ends, the next one begins."""
+
+    def __init__(self, job: Job, files: Files) -> None:
+        self._job, self._files = job, files
+        self._open = contextlib.ExitStack()
+        self._task = self._group = COPIED
+        self._docs: Any = None
+        self._texts: Any = None
+
+    def of(self, task: int, group: int) -> pa.ChunkedArray:
+        """Of one row group of a task of deal."""
+        if task != self._task:
+            self._open.close()
+            source = self._open.enter_context(self._files.source(documents(self._job)[task], "docs"))
+            self._docs, self._task, self._group = pq.ParquetFile(source), task, COPIED
+        if group != self._group:
+            self._texts = None  # not two at a time
+            self._texts, self._group = row_group_texts(self._docs, group), group
+        return self._texts
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def _dealt(files: Files, texts: _Texts, places: list[tuple[dict[str, Any], int, int]]) -> list[pa.Table]:
     """Batches (number, row group or COPIED) of one deal task, with their texts."""
     manifest = places[0][0]
     with files.source(manifest, "dealt") as source:
         reader = pa.ipc.open_file(source)
         tables = [pa.Table.from_batches([reader.get_batch(at)]) for _, at, _ in places]
-    if all(group == COPIED for _, _, group in places):
-        return tables
-    with files.source(documents(job)[manifest["index"]], "docs") as source:
-        docs = pq.ParquetFile(source)
-        for number, (_, _, group) in enumerate(places):
-            if group != COPIED:
-                texts, rows = row_group_texts(docs, group), tables[number][ROW]
-                taken = texts if len(rows) == len(texts) else texts.take(rows)
-                tables[number] = set_column(tables[number], "text", taken)
+    for number, (_, _, group) in enumerate(places):
+        if group != COPIED:
+            found, rows = texts.of(manifest["index"], group), tables[number][ROW]
+            taken = found if len(rows) == len(found) else found.take(rows)
+            tables[number] = set_column(tables[number], "text", taken)
     return tables
 
 

@@ -266,7 +266,7 @@ class Run(Model):
     engine: Literal["ray", "local"] = "ray"
     address: str | None = None
     workers: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=2000, ge=1)
     memory: Annotated[Bytes, Field(ge=64 * 10**6)] = 2 * 10**9
     attempts: int = Field(default=3, ge=1)
     isolate: Literal["auto", "always", "never"] = "auto"
