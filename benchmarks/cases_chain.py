@@ -20,15 +20,19 @@ WHOLE = "`gristmill run`, from start to published splits"
 
 @runner(CHAIN, OURS, {"en": None, "zh": None})
 def ours(sample: Sample) -> Work:
+    from pipeline.files.tables import Packed
+
     def work() -> Any:
         docs = recipes.refine(sample.path, sample.scratch, recipes.CHAINS[sample.kind])
-        return lambda: _decisions(sample, [docs])
+        found = Packed(str(docs))
+        return lambda: _decisions(sample, [found.read(batch, ["id"]) for batch in range(found.batches)])
 
     return work
 
 
 @runner(CHAIN, "datatrove", {"en": 15}, package="datatrove")
 def datatrove(sample: Sample) -> Work:
+    import pyarrow.parquet as pq
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline import filters
     from datatrove.pipeline.dedup import MinhashDedupSignature
@@ -52,7 +56,9 @@ def datatrove(sample: Sample) -> Work:
             MinhashDedupSignature(str(out / "signatures"), config=minhash_config()),
         ]
         LocalPipelineExecutor(steps, tasks=1, logging_dir=str(out / "logs"), skip_completed=False).run()
-        return lambda: _decisions(sample, sorted((out / "docs").glob("*.parquet")))
+        return lambda: _decisions(
+            sample, [pq.read_table(file, columns=["id"]) for file in (out / "docs").glob("*.parquet")]
+        )
 
     return work
 
@@ -72,10 +78,8 @@ def minhash_config() -> Any:
     return MinhashConfig(num_buckets=recipes.BANDS["bands"], hashes_per_bucket=recipes.BANDS["rows"])
 
 
-def _decisions(sample: Sample, files: list[Any]) -> list[bool]:
-    import pyarrow.parquet as pq
-
-    kept = {each for file in files for each in pq.read_table(file, columns=["id"])["id"].to_pylist()}
+def _decisions(sample: Sample, tables: list[Any]) -> list[bool]:
+    kept = {each for table in tables for each in table["id"].to_pylist()}
     return [record["id"] in kept for record in sample.records]
 
 

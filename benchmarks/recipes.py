@@ -59,7 +59,7 @@ def refine(path: Path, scratch: Path, steps: list[Any]) -> Path:
     results = list(LocalEngine().map(specs))
     failed = [result for result in results if not result["ok"]]
     assert not failed, failed
-    return Path(job.output) / ".work" / "refine" / "000000.docs.parquet"
+    return Path(job.output) / ".work" / "refine" / "000000.docs.arrow"
 
 
 def whole_run(path: Path, scratch: Path, steps: list[Any]) -> Path:

@@ -1,6 +1,6 @@
 """Documents between stages: three files, written by every stage that makes or changes text.
 
-    000003.docs.parquet       the columns of a kept record and _shard, _record
+    000003.docs.arrow         the columns of a kept record and _shard, _record, packed
     000003.features.arrow     one row a document: key, text hash, size, hashes to meet others by, end of its shingles
     000003.shingles.u64       the shingle sets, one after another (sorted uint64)
 
@@ -99,7 +99,7 @@ class DocumentFiles:
 
     def __post_init__(self) -> None:
         if self.texts:
-            self._add("docs", "docs.parquet", docs_schema(self.part, self.features), "parquet", "text")
+            self._add("docs", "docs.arrow", docs_schema(self.part, self.features), "packed", "text")
         self._schema = features_schema(self.part)
         if self.heldout:
             self._schema = self._schema.append(pa.field("heldout", pa.bool_()))

@@ -83,7 +83,7 @@ def test_two_attempts_that_disagree_are_told(tmp_path):
     assert read_manifest(str(tmp_path), "refine", "t1") == first
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "packed"])
 @given(
     sizes=st.lists(st.integers(0, 900), min_size=1, max_size=8),
     cuts=st.lists(st.integers(1, 700), min_size=1, max_size=5),
@@ -98,7 +98,7 @@ def test_files_do_not_depend_on_batches(tmp_path_factory, kind, sizes, cuts):
     table = pa.table({"id": pa.array([str(n) for n in range(len(texts))]), "text": pa.array(texts, pa.large_string())})
 
     def write(name: str, steps: list[int]) -> str:
-        writer = SteadyWriter(str(folder / name), table.schema, kind, weigh="text")
+        writer = SteadyWriter(str(folder / name), table.schema, kind, weigh="text", lasting=False)
         at = turn = 0
         while at < len(table):
             step = steps[turn % len(steps)] or 1

@@ -1,4 +1,4 @@
-"""Texts on their way to output shards: left in the documents' files where half of a row group goes to one piece, or all to two
+"""Texts on their way to output shards: left in the documents' files where half of a record batch goes to one piece, or all to two
 of one output shard, else copied."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def copied(monkeypatch):
 
 
 def groups(output):
-    """The row group, or COPIED, of each dealt batch."""
+    """The record batch, or COPIED, of each dealt batch."""
     return [place[3] for m in manifests(str(output), "deal") for place in m["counts"]["batches"]]
 
 
@@ -45,7 +45,7 @@ def same(one, other):
     ],
     ids=["one side", "two sides", "with what was rejected"],
 )
-def test_pieces_that_cut_row_groups(tmp_path, monkeypatch, small_pieces, options):
+def test_pieces_that_cut_record_batches(tmp_path, monkeypatch, small_pieces, options):
     options = [*options, "output.shuffle=false", "run.keep_work=true"]
     mill(tmp_path / "out", *options)
     copied(monkeypatch)
@@ -66,7 +66,7 @@ def test_one_piece_takes_all_texts_where_they_are(tmp_path, monkeypatch, shuffle
     assert same(tmp_path / "out", tmp_path / "copied")
 
 
-def test_two_pieces_share_a_row_group(tmp_path, monkeypatch):
+def test_two_pieces_share_a_record_batch(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.output.deal.PIECE_BYTES", 150_000)
     monkeypatch.setattr("pipeline.files.tables.ROWS", 16)
     options = ["output.shuffle=false", "output.split={train: 1}", PACKED, "run.keep_work=true"]

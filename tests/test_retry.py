@@ -90,10 +90,10 @@ def test_a_quarantined_shard_keeps_the_work_for_its_retry(three: Path) -> None:
 
     pq.write_table(pa.table({"text": [f"some words of row {n}" for n in range(5)]}), three / "in" / "3.parquet")
     mend(three)
-    stamp = (three / "out" / ".work" / "refine" / "000000.docs.parquet").stat().st_mtime_ns
+    stamp = (three / "out" / ".work" / "refine" / "000000.docs.arrow").stat().st_mtime_ns
     told = retry(str(three / "out"), Run(engine="local", keep_work=True), LocalEngine(), Silent())
     assert (told.code, told.tasks_kept) == (0, 1) and sum(line.endswith("mended") for line in told.lines) == 2
-    assert (three / "out" / ".work" / "refine" / "000000.docs.parquet").stat().st_mtime_ns == stamp
+    assert (three / "out" / ".work" / "refine" / "000000.docs.arrow").stat().st_mtime_ns == stamp
     mill(three, "fresh")
     assert sums(three / "out") == sums(three / "fresh")
 

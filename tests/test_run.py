@@ -113,7 +113,7 @@ def test_finished_run_is_not_done_again(demo, tmp_path):
     job = json.loads((demo / ".work" / "job.json").read_text().replace(str(demo), str(tmp_path / "out")))
     (tmp_path / "out" / ".work" / "job.json").write_text(json.dumps(job))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("part-*")}
-    leftover = tmp_path / "out" / ".work" / "refine" / "000000.docs.parquet"
+    leftover = tmp_path / "out" / ".work" / "refine" / "000000.docs.arrow"
     leftover.parent.mkdir()
     leftover.write_bytes(b"what a kill between the manifest and the sweep leaves")
     assert mill(tmp_path / "out").already

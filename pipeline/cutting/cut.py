@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dedup import lines, substrings
 from dedup.columns import text_buffers
@@ -32,7 +31,7 @@ from pipeline.cutting.files import REMOVED, Cut, CutFiles
 from pipeline.documents import documents
 from pipeline.files.commit import Attempt
 from pipeline.files.stage_files import manifests, opened, output_rows
-from pipeline.files.tables import conform
+from pipeline.files.tables import Packed, conform
 from pipeline.job import Job
 from pipeline.matching import groups as sizes
 from pipeline.matching.groups import groups, numbers, partition_count
@@ -96,12 +95,12 @@ def _path(task: dict[str, Any], suffix: str) -> str:
 
 
 def _pieces(job: Job, manifest: dict[str, Any], columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """A document task's rows, a row group at a time, with the number of the first."""
+    """A document task's rows, a piece of its file at a time, with the number of the first."""
     with opened(job.output) as files:
-        docs = pq.ParquetFile(files.local(manifest, "docs"))
+        docs = Packed(files.local(manifest, "docs"))
         first = 0
-        for number in range(docs.num_row_groups):
-            table = docs.read_row_group(number, columns=columns, use_threads=False)
+        for number in range(docs.batches):
+            table = docs.read(number, columns)
             yield first, table
             first += len(table)
 

@@ -1,6 +1,6 @@
 """What a cut task writes: the documents again, those of which too little is left, and what was removed.
 
-.work/lines-cut/000003.docs.parquet ...   as refine writes them (`pipeline.documents`)
+.work/lines-cut/000003.docs.arrow ...   as refine writes them (`pipeline.documents`)
 .work/lines-cut/000003.rejects.parquet    documents with fewer than min_left characters left, as rows of the ledger
 removed/lines-00003.parquet               a row for each different line, in the part of the document it stands in first
 removed/substrings-00003.parquet          a row for each cut

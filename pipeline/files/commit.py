@@ -3,7 +3,7 @@
 A manifest (``.work/manifests/<stage>/<task id>.json``):
 
     {"stage": "refine", "task": "9f0c...", "index": 3, "counts": {...},
-     "outputs": [{"name": "docs", "path": ".work/refine/000003.docs.parquet", "rows": 812, "bytes": 91344, "xxh3": "..."}]}
+     "outputs": [{"name": "docs", "path": ".work/refine/000003.docs.arrow", "rows": 812, "bytes": 91344, "xxh3": "..."}]}
 
 What a user gets has a sha256 there. Files between stages are many times as much, and their hash only has to tell two honest
 attempts apart: XXH3 of 128 bits, at 11 GB/s where SHA-256 makes 1.8.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
 from pipeline.files.stage_files import Files, manifests, opened
+from pipeline.files.tables import Packed
 from pipeline.job import Job
 from pipeline.matching.groups import groups, owners, rows_of
 from pipeline.matching.older import STAGE, compared
@@ -105,11 +105,11 @@ def _told(job: Job, files: Files, doc: int) -> str:
     name = files.table(manifest, "features")["id"][row].as_py()
     if manifest["stage"] == STAGE:
         return f"{name} (of an earlier corpus)"
-    docs = pq.ParquetFile(files.local(manifest, "docs"))
-    for number in range(docs.num_row_groups):
-        rows = docs.metadata.row_group(number).num_rows
+    docs = Packed(files.local(manifest, "docs"))
+    for number in range(docs.batches):
+        rows = len(docs.read(number, ["_record"]))
         if row < rows:
-            text = docs.read_row_group(number, columns=["text"])["text"][row].as_py() or ""
+            text = docs.read(number, ["text"])["text"][row].as_py() or ""
             first = text.strip().split("\n", 1)[0]
             return f'{name}: "{first[:90]}{"..." if len(first) > 90 else ""}"'
         row -= rows

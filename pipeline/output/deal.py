@@ -2,10 +2,10 @@
 (`pipeline.output.publish` writes them); its part of the ledger (rejected/part-00003.parquet) and of the quarantine
 (quarantine/part-00003.jsonl).
 
-A task holds one row group at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
+A task holds one record batch at a time. An output shard is cut into pieces, ranges of positions, as many as it takes for a
 piece to have about PIECE_BYTES of text: so much publish holds at once.
 
-Where half of what is kept of a row group goes to one piece, or all of it to two pieces of an output shard, as it mostly does without
+Where half of what is kept of a record batch goes to one piece, or all of it to two pieces of an output shard, as it mostly does without
 `shuffle`, its texts are not copied: publish reads them from the documents' file.
 """
 
@@ -29,7 +29,7 @@ from pipeline import ledger
 from pipeline.documents import docs_schema, documents, text_stages
 from pipeline.files.commit import Attempt
 from pipeline.files.stage_files import DOC_BITS, Files, manifests, opened, output_rows
-from pipeline.files.tables import SteadyWriter, conform
+from pipeline.files.tables import Packed, SteadyWriter, conform
 from pipeline.job import Job
 from pipeline.matching.clusters import published_schema, repeated, with_cluster, with_fold
 from pipeline.matching.groups import group_starts, groups, mixed
@@ -46,11 +46,11 @@ from pipeline.plan import final_splits
 from pipeline.splits.assign import why_words
 
 ROW = "_row"
-"""Column of a dealt document: its row in its row group."""
+"""Column of a dealt document: its row in its record batch."""
 COPIED = -1
-"""In place of a row group: the texts were copied."""
+"""In place of a record batch: the texts were copied."""
 STAYS = 0.5
-"""Part of the text kept of a row group that must go to one piece for it not to be copied."""
+"""Part of the text kept of a record batch that must go to one piece for it not to be copied."""
 
 PIECE_BYTES = 16 << 20
 """Text of an output shard that a publish task holds at once. An output shard of 143 MB in one piece took 580 MB of memory."""
@@ -58,7 +58,7 @@ PIECE_BYTES = 16 << 20
 
 def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Counts: the account of what this refine task's documents became in dedup, and `batches`: (split, output shard, piece,
-    row group that has the texts or COPIED) of each."""
+    record batch that has the texts or COPIED) of each."""
     index = task["index"]
     manifest = documents(job)[index]
     rejected_to = attempt.create("rejected", f"rejected/part-{index:05d}.parquet")
@@ -109,15 +109,15 @@ def deal(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
 
 
 def dealt_schema(job: Job) -> pa.Schema:
-    """Columns of a document on its way to its output shard: what is published, its place, and its row in its row group."""
+    """Columns of a document on its way to its output shard: what is published, its place, and its row in its record batch."""
     return published_schema(job).append(pa.field("_position", pa.uint64())).append(pa.field(ROW, pa.int64()))
 
 
 @dataclass
-class _RowGroup:
-    """What `_by_piece` asks of the row group that its rows are of."""
+class _Batch:
+    """What `_by_piece` asks of the record batch that its rows are of."""
 
-    docs: pq.ParquetFile
+    docs: Packed
     number: int
     sizes: np.ndarray
     """int64, bytes of each text"""
@@ -126,31 +126,24 @@ class _RowGroup:
 
     @functools.cached_property
     def texts(self) -> pa.ChunkedArray:
-        return row_group_texts(self.docs, self.number)
+        return self.docs.read(self.number, ["text"])["text"]
 
 
-def row_group_texts(docs: pq.ParquetFile, number: int) -> pa.ChunkedArray:
-    """The texts of one row group of a docs file."""
-    return docs.read_row_group(number, columns=["text"], use_threads=False)["text"]
-
-
-def _judged(
-    job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table
-) -> Iterator[tuple[pa.Table, _RowGroup]]:
-    """The documents of a task with the columns of their verdicts, a row group at a time; their texts only where the
+def _judged(job: Job, files: Files, manifest: dict[str, Any], verdicts: pa.Table) -> Iterator[tuple[pa.Table, _Batch]]:
+    """The documents of a task with the columns of their verdicts, a record batch at a time; their texts only where the
     ledger or augmentation asks for them."""
-    docs = pq.ParquetFile(files.local(manifest, "docs"))
+    docs = Packed(files.local(manifest, "docs"))
     changed = bool(job.publish["augment"])
-    names = [name for name in docs.schema_arrow.names if name != "text" or changed or job.refine["rejected_text"]]
+    names = [name for name in docs.names if name != "text" or changed or job.refine["rejected_text"]]
     start = 0
-    for number in range(docs.num_row_groups):
-        table = docs.read_row_group(number, columns=names, use_threads=False)
+    for number in range(docs.batches):
+        table = docs.read(number, names)
         table = conform(table, docs_schema(job.refine))
         for name in verdicts.schema.names:
             table = set_column(table, name, verdicts[name].slice(start, len(table)))
         start += len(table)
         table = set_column(table, ROW, pa.array(np.arange(len(table))))
-        yield table, _RowGroup(docs, number, table["bytes"].to_numpy(), changed)
+        yield table, _Batch(docs, number, table["bytes"].to_numpy(), changed)
 
 
 def _verdicts(job: Job, files: Files, manifest: dict[str, Any], final_round: int) -> pa.Table:
@@ -284,7 +277,7 @@ def _shape(job: Job, final_round: int) -> np.ndarray:
 
 
 def _by_piece(
-    kept: pa.Table, shape: np.ndarray, schema: pa.Schema, group: _RowGroup
+    kept: pa.Table, shape: np.ndarray, schema: pa.Schema, group: _Batch
 ) -> Iterator[tuple[list[int], pa.Table]]:
     """([split, output shard, piece, `group` or COPIED], rows) for each piece of an output shard that some of these go to."""
     rows = conform(set_column(kept, "_position", kept["position"]), schema).combine_chunks()
@@ -316,7 +309,7 @@ def _by_piece(
 
 
 def _stays(sizes: np.ndarray, splits: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Whether texts stay where they are, for each piece that has some of a row group: their bytes, its split and output shard."""
+    """Whether texts stay where they are, for each piece that has some of a record batch: their bytes, its split and output shard."""
     together = len(sizes) <= 2 and len(np.unique(splits)) == len(np.unique(parts)) == 1
     return (sizes >= STAYS * sizes.sum()) | together
 

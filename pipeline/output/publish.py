@@ -13,16 +13,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
-import pyarrow.parquet as pq
 
 from filters.step import set_column
 from pipeline.chat.tables_out import written_rows
 from pipeline.documents import documents
 from pipeline.files.commit import Attempt
 from pipeline.files.stage_files import Files, manifests, opened
+from pipeline.files.tables import Packed
 from pipeline.job import Job
 from pipeline.matching.clusters import corpus_schema, published_schema
-from pipeline.output.deal import COPIED, ROW, row_group_texts
+from pipeline.output.deal import COPIED, ROW
 from pipeline.output.writers import SINKS, WRITERS, write_rows
 from pipeline.tokenized import FORMATS
 from pipeline.tokenized.publish import count_tokens, publish_tokens
@@ -77,7 +77,7 @@ def _pieces(job: Job, split: int, part: int) -> Iterator[pa.Table]:
 
 
 class _Texts:
-    """The texts of documents' files. The last row group is kept: where one piece ends, the next one begins."""
+    """The texts of documents' files. The last record batch is kept: where one piece ends, the next one begins."""
 
     def __init__(self, job: Job, files: Files) -> None:
         self._job, self._files = job, files
@@ -87,14 +87,14 @@ class _Texts:
         self._texts: Any = None
 
     def of(self, task: int, group: int) -> pa.ChunkedArray:
-        """Of one row group of a task of deal."""
+        """Of one record batch of a task of deal."""
         if task != self._task:
             self._open.close()
             source = self._open.enter_context(self._files.source(documents(self._job)[task], "docs"))
-            self._docs, self._task, self._group = pq.ParquetFile(source), task, COPIED
+            self._docs, self._task, self._group = Packed(source), task, COPIED
         if group != self._group:
             self._texts = None  # not two at a time
-            self._texts, self._group = row_group_texts(self._docs, group), group
+            self._texts, self._group = self._docs.read(group, ["text"])["text"], group
         return self._texts
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class _Texts:
 
 
 def _dealt(files: Files, texts: _Texts, places: list[tuple[dict[str, Any], int, int]]) -> list[pa.Table]:
-    """Batches (number, row group or COPIED) of one deal task, with their texts."""
+    """Batches (number, record batch or COPIED) of one deal task, with their texts."""
     manifest = places[0][0]
     with files.source(manifest, "dealt") as source:
         reader = pa.ipc.open_file(source)

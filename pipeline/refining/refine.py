@@ -3,7 +3,7 @@
 One task reads one shard (or a bundle of small ones) in batches and takes each batch through all row steps.
 Files of task 3, below the output folder:
 
-    .work/refine/000003.docs.parquet       kept so far: the columns of a kept record and _shard, _record
+    .work/refine/000003.docs.arrow         kept so far: the columns of a kept record and _shard, _record
     .work/refine/000003.features.arrow     one row a kept document: key, text hash, size, band hashes, end of its shingles
     .work/refine/000003.shingles.u64       the shingle sets, one after another (sorted uint64)
     .work/refine/000003.rejects.parquet    the ledger's rows so far
