@@ -28,26 +28,27 @@ def copy_rows(values, offsets, rows, out, at):
 
 
 @kernel
-def read_rows(handle, offsets, rows, out, at):
-    """As `copy_rows`, of a file of uint64 (little-endian) that is open at `handle`; rows that lie side by side in both are read
-    together. The number of rows that are there: fewer than asked for if the file ends before, or cannot be read."""
+def read_spans(handle, starts, ends, out, at):
+    """out[at[i]:] = values[starts[i]:ends[i]] for each i, of a file of uint64 (little-endian) that is open at `handle`; spans that
+    lie side by side in both are read together. The number of spans that are there: fewer than asked for if the file ends before,
+    or cannot be read."""
     first = 0
-    while first < len(rows):
+    while first < len(starts):
         last = first
         while (
-            last + 1 < len(rows)
-            and rows[last + 1] == rows[last] + 1
-            and (at[last + 1] - at[last] == offsets[rows[last] + 1] - offsets[rows[last]])
+            last + 1 < len(starts)
+            and starts[last + 1] == ends[last]
+            and at[last + 1] - at[last] == ends[last] - starts[last]
         ):
             last += 1
-        start, size, done = offsets[rows[first]], offsets[rows[last] + 1] - offsets[rows[first]], 0
+        size, done = ends[last] - starts[first], 0
         while done < 8 * size:
             # a part may come; of whole words, for what is cut is asked for again
             read = _pread(
                 np.int32(handle),
                 shifted(pointer(out), at[first] + done // 8),
                 np.uint64(8 * size - done),
-                8 * start + done,
+                8 * starts[first] + done,
             )
             if read < 8:
                 return first

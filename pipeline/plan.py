@@ -109,7 +109,7 @@ PARTS = {
     "lines": ("refine",),
     "substrings": ("refine",),
     "index": ("refine", "older"),
-    "band": ("refine", "older"),
+    "band": ("refine", "near", "older"),
     "match": ("refine", "near", "older"),
     "probe": ("refine", "near", "older"),
     "resolve": ("refine", "near", "older"),

@@ -24,7 +24,7 @@ from pipeline.errors import GristmillError
 from pipeline.files import storage
 from pipeline.files.commit import Attempt, attempt, read_manifest
 from pipeline.job import Job
-from pipeline.lean import keep_memory, needs_all, start_lean
+from pipeline.lean import allow_files, keep_memory, needs_all, start_lean
 from pipeline.matching import near
 from pipeline.matching.older import index
 from pipeline.matching.probe import probe
@@ -67,6 +67,7 @@ def job_path(output: str) -> str:
 @functools.lru_cache(maxsize=2)
 def _job(output: str, fingerprint: str) -> Job:
     keep_memory()
+    allow_files()
     job = Job(**json.loads(storage.read_bytes(job_path(output)))["job"])
     if not needs_all(job.refine["steps"], job.refine["uses"]):
         start_lean()

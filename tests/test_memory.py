@@ -7,13 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import orjson
-import pyarrow as pa
 import pytest
 from corpus import CHECKOUT
+from sets_on_disk import sets_on_disk
 
 from pipeline.files.stage_files import opened
 from pipeline.matching.sets import Documents
@@ -73,21 +72,14 @@ def test_shingles_that_were_read_do_not_count_as_memory(tmp_path, monkeypatch):
     """Match and probe pass over all shingles: what was looked at must not stay in the process's memory."""
     rows, each = 4096, 1024
     values = np.arange(rows * each, dtype=np.uint64)
-    (tmp_path / "x.u64").write_bytes(values.tobytes())
-    with pa.ipc.new_file(tmp_path / "x.arrow", pa.schema([("shingle_end", pa.int64())])) as writer:
-        writer.write_table(pa.table({"shingle_end": np.arange(1, rows + 1) * each}))
-    outputs = [
-        {"name": name, "path": path, "rows": rows} for name, path in (("features", "x.arrow"), ("shingles", "x.u64"))
-    ]
-    found = [{"task": "t", "stage": "refine", "index": 0, "outputs": outputs}]
-    monkeypatch.setattr("pipeline.matching.sets.compared", lambda job: found)
+    job = sets_on_disk(monkeypatch, str(tmp_path), [values.reshape(rows, each)])
 
     def resident():
         (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")]
         return int(line.split()[1]) << 10
 
     with opened(str(tmp_path)) as files:
-        documents = Documents(SimpleNamespace(near={"keep": [], "similarity": "jaccard"}), files)
+        documents = Documents(job, files)
         documents.gather(np.arange(2, dtype=np.uint64))  # what is loaded for the first
         before = resident()
         for first in range(0, rows, 256):

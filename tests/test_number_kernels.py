@@ -15,7 +15,7 @@ from dedup.minhash import Bands, band_hashes, signatures
 from dedup.similarity import jaccards_between, similarities_of
 from dedup.survivors import components, survivors
 from kernels.compile import kernel
-from kernels.gather import copy_rows, read_rows
+from kernels.gather import copy_rows, read_spans
 from kernels.graph import order_rows
 from kernels.sorting import COUNTS, sort_unique
 
@@ -217,10 +217,11 @@ def test_rows_copied(rows, data):
         file.write(values.tobytes())
         file.flush()
         read = np.zeros_like(out)
-        asked = frozen(offsets, np.int64), np.array(chosen, np.int64), read, frozen(ends, np.int64)
-        assert read_rows(file.fileno(), *asked) == len(chosen) and (read == out).all()
+        starts, stops = (frozen(offsets[np.array(chosen, np.int64) + more], np.int64) for more in (0, 1))
+        asked = starts, stops, read, frozen(ends, np.int64)
+        assert read_spans(file.fileno(), *asked) == len(chosen) and (read == out).all()
         cut = len(values) // 2
         file.truncate(8 * cut)
-        there = read_rows(file.fileno(), *asked)
+        there = read_spans(file.fileno(), *asked)
         assert (there == len(chosen)) == all(offsets[i + 1] <= cut or not rows[i] for i in chosen)
-    assert not len(out) or read_rows(-1, *asked) < len(chosen)
+    assert not len(out) or read_spans(-1, *asked) < len(chosen)

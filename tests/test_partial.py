@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sets_on_disk import sets_on_disk
 
 from dedup.similarity import similarities_of
 from pipeline.errors import StorageError
@@ -109,20 +109,7 @@ def test_of_shingles_those_of_candidates_are_fetched(s3_bucket, monkeypatch, pai
     """Two files of 2.4 MB, of which neighbours are compared: few pairs of many tasks, and many of two."""
     chance, rows, each = np.random.default_rng(2), 1000, 300
     sets = np.sort(chance.integers(0, 400, (2, rows, each), np.uint64), axis=2)
-    found = []
-    for index in range(2):
-        ends = pa.table({"shingle_end": pa.array(np.arange(1, rows + 1) * each)})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, ends.schema) as writer:
-            writer.write_table(ends)
-        files = {"features": sink.getvalue().to_pybytes(), "shingles": sets[index].tobytes()}
-        outputs = []
-        for name, data in files.items():
-            storage.write_bytes(f"{s3_bucket}/{index}.{name}", data)
-            outputs.append({"name": name, "path": f"{index}.{name}", "rows": rows, "bytes": len(data)})
-        found.append({"stage": "refine", "task": str(index), "index": index, "outputs": outputs})
-    monkeypatch.setattr("pipeline.matching.sets.compared", lambda job: found)
-    job = SimpleNamespace(near={"keep": [], "similarity": "jaccard"})
+    job = sets_on_disk(monkeypatch, s3_bucket, list(sets))
     left = np.arange(100, 100 + pairs, dtype=np.uint64)
     right = left + np.uint64(1 << 32)
     counted, stop = listening()
@@ -139,4 +126,4 @@ def test_of_shingles_those_of_candidates_are_fetched(s3_bucket, monkeypatch, pai
     places = np.arange(100, 100 + pairs)
     alone = similarities_of(ours, theirs, places, places, 0.1).tolist()
     assert some.tolist() == alone
-    assert fetched < 2 * (8 * each * pairs + 4 * partial.BLOCK) + 2 * found[0]["outputs"][0]["bytes"]
+    assert fetched < 2 * (8 * each * pairs + 4 * partial.BLOCK) + 2 * rows * 64

@@ -41,8 +41,9 @@ class Partial(SeekableFile):
         super().__init__()
         self.name, self.size, self.path = remote, size, storage.temp_for(remote)
         self._here = np.zeros(-(-size // BLOCK), bool)
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.truncate(self._handle, size)
+        # opened anew for each use: there may be as many of these as shards, and a process has few descriptors
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.truncate(self.path, size)
         # the end of an Arrow file says where everything else is
         self._wanted_end = max(0, size - AHEAD * BLOCK)
 
@@ -67,7 +68,8 @@ class Partial(SeekableFile):
         data = storage.read_range(self.name, start, end)
         if len(data) != end - start:
             raise StorageError(f"{self.name}: asked for bytes {start} to {end}, got {len(data)}. It has changed.")
-        os.pwrite(self._handle, data, start)
+        with open(self.path, "r+b") as file:
+            os.pwrite(file.fileno(), data, start)
 
     # -- as a file -----------------------------------------------------------------------------------
 
@@ -80,13 +82,13 @@ class Partial(SeekableFile):
             from_end = start >= self._wanted_end
             more = (self._wanted_end if from_end else start, min(max(end, start + AHEAD * BLOCK), self.size))
             self.fetch(np.array([more[0]]), np.array([more[1]]))
-        buffer[: end - start] = os.pread(self._handle, end - start, start)
+        with open(self.path, "rb") as file:
+            buffer[: end - start] = os.pread(file.fileno(), end - start, start)
         self._at = end
         return end - start
 
     def close(self) -> None:
         if not self.closed:
-            os.close(self._handle)
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
         super().close()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from pipeline.files.partial import Partial
 
 DOC_BITS = 32
 """A document's number inside a run: refine task << 32 | row in that task's docs file."""
+
+OPEN = 200
+"""Files of a kind that a task holds open: many systems allow a process 1,024, and a corpus can have 20,000 shards."""
 
 
 def stage_path(root: str, stage: str) -> str:
@@ -50,21 +53,50 @@ def output_rows(manifest: dict[str, Any], name: str) -> int:
     return sum(output["rows"] for output in manifest["outputs"] if output["name"] == name)
 
 
+T = TypeVar("T")
+
+
+class _Open(Generic[T]):
+    """The OPEN things asked for last, by name; what was asked for before them is closed."""
+
+    def __init__(self, close: Callable[[T], None]) -> None:
+        self._close = close
+        self._open: dict[str, T] = {}
+
+    def get(self, name: str, make: Callable[[], T]) -> T:
+        found = self._open.pop(name) if name in self._open else make()
+        self._open[name] = found  # the last one of the dict now
+        if len(self._open) > OPEN:
+            self._close(self._open.pop(next(iter(self._open))))
+        return found
+
+    def close(self) -> None:
+        for one in self._open.values():
+            self._close(one)
+        self._open.clear()
+
+
 class Files:
-    """Opens files of earlier stages, each once; for the length of one task. Local ones are memory-mapped; of those on S3
-    `table` and `uint64` fetch the whole, `arrow` and `partial` what is asked for."""
+    """Opens files of earlier stages for the length of one task. Local ones are memory-mapped; of those on S3, fetched once, `table`
+    and `uint64` fetch the whole, `arrow` and `partial` what is asked for."""
 
     def __init__(self, root: str, stack: ExitStack) -> None:
         self._root = root
         self._stack = stack
-        self._arrow: dict[str, pa.ipc.RecordBatchFileReader] = {}
+        self._mapped: _Open[pa.MemoryMappedFile] = _Open(lambda file: file.close())
+        self._handles: _Open[int] = _Open(os.close)
+        self._local: dict[str, str] = {}
         self._tables: dict[str, pa.Table] = {}
         self._partial: dict[str, Partial] = {}
-        self._handles: dict[str, int] = {}
+        stack.callback(self._mapped.close)
+        stack.callback(self._handles.close)
 
     def local(self, manifest: dict[str, Any], name: str) -> str:
-        """A local path of the output (downloaded where the work folder is remote)."""
-        return self._stack.enter_context(storage.local_copy(self._path(manifest, name)))
+        """A local path of the output (downloaded, once, where the work folder is remote)."""
+        path = self._path(manifest, name)
+        if path not in self._local:
+            self._local[path] = self._stack.enter_context(storage.local_copy(path))
+        return self._local[path]
 
     def _path(self, manifest: dict[str, Any], name: str) -> str:
         path = output_path(self._root, manifest, name)
@@ -95,39 +127,33 @@ class Files:
             yield source
 
     def arrow(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
-        """An Arrow IPC file as a reader of record batches."""
-        key = _key(manifest, name)
-        if key not in self._arrow:
-            partial = self.partial(manifest, name)
-            self._arrow[key] = self._mapped(manifest, name) if partial is None else pa.ipc.open_file(partial)
-        return self._arrow[key]
-
-    def _mapped(self, manifest: dict[str, Any], name: str) -> pa.ipc.RecordBatchFileReader:
-        return pa.ipc.open_file(self._stack.enter_context(pa.memory_map(self.local(manifest, name))))
+        """An Arrow IPC file as a reader of record batches, good until OPEN others were asked for; batches are good for longer."""
+        partial = self.partial(manifest, name)
+        if partial is None:
+            partial = self._mapped.get(_key(manifest, name), lambda: pa.memory_map(self.local(manifest, name)))
+        return pa.ipc.open_file(partial)
 
     def table(self, manifest: dict[str, Any], name: str) -> pa.Table:
         """All of an Arrow IPC file."""
-        if self.partial(manifest, name) is None:
-            return self.arrow(manifest, name).read_all()
         key = _key(manifest, name)
         if key not in self._tables:
-            self._tables[key] = self._mapped(manifest, name).read_all()
+            with pa.memory_map(self.local(manifest, name)) as source:
+                self._tables[key] = pa.ipc.open_file(source).read_all()  # stays mapped, and holds no descriptor
         return self._tables[key]
 
     def uint64(self, manifest: dict[str, Any], name: str) -> np.ndarray:
         """A file of raw little-endian uint64, memory-mapped."""
-        path = self.local(manifest, name)
-        return np.asarray(np.memmap(path, np.uint64, "r")) if os.path.getsize(path) else np.empty(0, np.uint64)
+        with pa.memory_map(self.local(manifest, name)) as source:
+            return np.frombuffer(source.read_buffer(), np.uint64)
 
     def handle(self, manifest: dict[str, Any], name: str) -> int:
-        """A descriptor to read the output from; of one on S3 what `partial` has fetched."""
-        key = _key(manifest, name)
-        if key not in self._handles:
+        """A descriptor to read the output from, good until OPEN others were asked for; of one on S3 what `partial` has fetched."""
+
+        def make() -> int:
             partial = self.partial(manifest, name)
-            opened = os.open(partial.path if partial else self.local(manifest, name), os.O_RDONLY)
-            self._stack.callback(os.close, opened)
-            self._handles[key] = opened
-        return self._handles[key]
+            return os.open(partial.path if partial else self.local(manifest, name), os.O_RDONLY)
+
+        return self._handles.get(_key(manifest, name), make)
 
 
 def _key(manifest: dict[str, Any], name: str) -> str:

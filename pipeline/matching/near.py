@@ -1,7 +1,7 @@
 """Stages band and match: which documents are duplicates of each other, proven.
 
     band    a group of document files -> rows (band hash, twin, doc), (text hash, doc) and (key, doc), dealt into
-            partitions by hash
+            partitions by hash; what is known of each document, to be looked up (`pipeline.matching.sets`)
     match   one partition -> twins (equal texts), verified pairs (true similarity at or above the threshold), loose
             pairs, and the order words of every document in them
 
@@ -26,7 +26,7 @@ from pipeline.matching.groups import groups, has_pages, numbers, partitions
 from pipeline.matching.older import compared, first_number
 from pipeline.matching.partitions import Dealer, dealt, write_marks
 from pipeline.matching.policy import ranks
-from pipeline.matching.sets import Documents
+from pipeline.matching.sets import Documents, facts
 
 EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
 KEY_EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("kind", pa.uint8())])
@@ -43,17 +43,22 @@ def band(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     """Deals the hashes of one group of document files into partitions."""
     refined = compared(job)
     prefix = f".work/band/{task['index']:06d}"
-    with opened(job.output) as files:
+    known = attempt.create("facts", f"{prefix}.facts.u64")
+    with opened(job.output) as files, open(known.temp, "wb") as sink:
         dealers = {
             name: Dealer(attempt, f"{prefix}.{name}.arrow", schema, partitions(job, refined), name, BAND_ROWS)
             for name, schema in kinds(job).items()
         }
         for manifest in groups(refined)[task["index"]]:
             reader = files.arrow(manifest, "features")
-            start = 0
+            start, shingles = 0, 0
             for number in range(reader.num_record_batches):
                 batch = reader.get_batch(number)
                 docs = numbers(manifest["index"], start, len(batch))
+                rows = facts(job, manifest, pa.Table.from_batches([batch]), shingles)
+                sink.write(rows.astype("<u8", copy=False).data)
+                known.rows += len(rows)
+                shingles = int(rows[-1, 1]) if len(rows) else shingles
                 text, key = _columns(batch, "text0", "text1"), _columns(batch, "key0", "key1")
                 dealers["texts"].write([*text, docs])
                 dealers["keys"].write([*key, docs])
@@ -175,6 +180,7 @@ def _match_bands(
     found, older = (contained_pairs if contained else candidate_pairs)(hashes, text, docs), first_number(job)
     found.pairs = found.pairs[found.pairs[:, 0] < older]  # two old documents are both published: nothing to decide
     found.big = [group for group in found.big if (group < older).any()]
+    sets.hold(np.unique(np.concatenate([found.pairs.ravel(), *found.big]).astype(np.uint64)))
     edges = [verified(sets, found.pairs[:, 0], found.pairs[:, 1], threshold)]
     loose: list[np.ndarray] = [np.empty((0, 2), dtype=np.uint64)]
     counts["compared"] += len(found.pairs)

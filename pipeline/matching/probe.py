@@ -13,7 +13,7 @@ import numpy as np
 
 from dedup.join import HeldoutIndex
 from pipeline.files.commit import Attempt
-from pipeline.files.stage_files import Files, manifests, opened
+from pipeline.files.stage_files import Files, manifests, opened, output_rows
 from pipeline.job import Job
 from pipeline.matching.groups import groups, numbers
 from pipeline.matching.near import EDGES, unique_pairs, write_nodes, write_table
@@ -58,7 +58,7 @@ def probe(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         sets = Documents(job, files)
         older = first_number(job)
         for manifest in groups(compared(job))[task["group"]]:
-            rows = len(sets.offsets(manifest["index"])) - 1
+            rows = output_rows(manifest, "docs")
             for first in range(0, rows, BLOCK):
                 block = numbers(manifest["index"], first, min(BLOCK, rows - first))
                 left, right, similarity = index.probe(*sets.gather(block))
