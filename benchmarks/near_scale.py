@@ -35,6 +35,8 @@ from pipeline.files.stage_files import stage_path
 from pipeline.folder import write_job
 from pipeline.job import Job
 from pipeline.job import resolve as resolve_job
+from pipeline.matching.groups import bucket_tasks
+from pipeline.matching.older import compared
 from pipeline.progress import Silent
 from pipeline.recipes.recipe import read
 from pipeline.run import _Driver
@@ -172,7 +174,8 @@ def main() -> None:
     job = resolve_job(recipe, source)
     write_job(job, recipe.run)
     make(job, given.docs)
-    for stage in ("band", "match", "resolve-0", "assign-0"):
+    stages = ("band", *(["bucket"] if bucket_tasks(job, compared(job)) else []), "match", "resolve-0", "assign-0")
+    for stage in stages:
         for folder in (f"manifests/{stage}", stage):
             shutil.rmtree(out / "out" / ".work" / folder, ignore_errors=True)
     memory = Memory()
@@ -183,7 +186,7 @@ def main() -> None:
     driver = _Driver(job, recipe.run, engine, Silent())
     upstream = ["made"]
     most = 0
-    for stage in ("band", "match", "resolve-0", "assign-0"):
+    for stage in stages:
         began, cpu, memory.largest = time.perf_counter(), _cpu(), 0
         upstream = [*upstream, driver.stage(stage, upstream)]
         counts: dict[str, Any] = {}

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dedup.columns import frozen
-from kernels.graph import order_rows
+from dedup.hashing import mix_in_place
+from kernels.graph import order_rows, seen_again
 
 # Documents of different text in a group up to which all pairs are compared: 64 give 2,016 pairs, 2 to 4
 # ms once their sets are read. At this size a greedy pass with 64 representatives costs the same, so the cost has no
@@ -50,13 +51,8 @@ def candidate_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: in
     At the worst (all groups at the cap) a row gives 31 pairs of 16 bytes: a caller with millions of rows
     hands them over in ranges of `hash`.
     """
-    order = ordered(hash, twin, doc)
-    hash, twin, doc = hash[order], twin[order], doc[order]
-    first_of_twins = changes(hash) | changes(twin)
-    hash, doc = hash[first_of_twins], doc[first_of_twins]
-    starts = np.flatnonzero(changes(hash))
-    sizes = np.diff(np.append(starts, len(hash)))
-
+    rows, sizes = buckets(hash, twin, doc)
+    doc, starts = doc[rows], np.cumsum(sizes) - sizes
     pairs = [np.zeros((0, 2), np.uint64)]
     for size in np.unique(sizes[(sizes > 1) & (sizes <= cap)]).tolist():
         members = doc[starts[sizes == size][:, None] + np.arange(size)]
@@ -66,6 +62,31 @@ def candidate_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: in
     groups = {doc[starts[i] : starts[i] + sizes[i]].tobytes(): None for i in large}
     big = sorted((np.frombuffer(group, np.uint64) for group in groups), key=lambda group: group.tolist())
     return Candidates(unique_pairs(np.concatenate(pairs)), big)
+
+
+def buckets(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (int64) one bucket after the other, in it by twin and only the smallest document of each; and the sizes of all these
+    buckets. Those of one row need not be among them."""
+    rows = repeated(hash)
+    rows = rows[ordered(hash[rows], twin[rows], doc[rows])]
+    rows = rows[changes(hash[rows]) | changes(twin[rows])]
+    starts = np.flatnonzero(changes(hash[rows]))
+    return rows, np.diff(np.append(starts, len(rows)))
+
+
+def shared(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: int = PAIRS_CAP) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (int64) that stand in a bucket with others, and for each a key to deal it by, uint64: where buckets with many
+    common documents meet, a pair is verified once for all of them, and a set read once.
+
+    The key of a bucket is its smallest document, mixed. That of one above the cap is its hash: the buckets of a cluster of
+    millions together would be too much for whoever gets them.
+    """
+    rows, sizes = buckets(hash, twin, doc)
+    smallest = np.minimum.reduceat(doc[rows], np.cumsum(sizes) - sizes) if len(rows) else doc[rows]
+    keys = np.repeat(mix_in_place(smallest.astype(np.uint64)), sizes)
+    sizes = np.repeat(sizes, sizes)
+    keys = np.where(sizes > cap, hash[rows], keys)
+    return rows[sizes > 1], keys[sizes > 1]
 
 
 @dataclass
@@ -131,12 +152,21 @@ def represent(
 def twins(first: np.ndarray, second: np.ndarray, doc: np.ndarray) -> np.ndarray:
     """Documents of equal 128-bit hash (two halves, uint64 each): pairs (smallest number, other), uint64 (k, 2),
     sorted."""
-    order = ordered(first, second, doc)
-    first, second, doc = first[order], second[order], doc[order]
+    rows = repeated(first)
+    rows = rows[ordered(first[rows], second[rows], doc[rows])]
+    first, second, doc = first[rows], second[rows], doc[rows]
     starts = changes(first) | changes(second)
     winner = doc[starts][np.cumsum(starts) - 1]
     other = winner != doc
     return unique_pairs(np.stack((winner[other], doc[other]), axis=1))
+
+
+def repeated(values: np.ndarray) -> np.ndarray:
+    """int64: the rows whose hash is not the only one of its value, and some more. Most hashes of a corpus stand alone; to leave them
+    out first is three times as fast as to sort them."""
+    again = np.empty(len(values), bool)
+    seen_again(frozen(values, np.uint64), again)
+    return np.flatnonzero(again)
 
 
 def ordered(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:

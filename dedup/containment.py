@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from dedup.candidates import Candidates, changes, ordered, unique_pairs
+from dedup.candidates import Candidates, buckets, unique_pairs
 from dedup.hashing import mix_in_place
 
 # One hash of eight is dealt: 112 rows for the mean manual page of 900 shingles, four times the bands of 0.8. With one
@@ -68,13 +68,8 @@ def contained_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray) -> Cand
 
     At the worst a row gives 32 pairs of 16 bytes.
     """
-    shingle, query = hash >> _ONE, (hash & _ONE).astype(bool)
-    order = ordered(shingle, twin, doc)
-    shingle, twin, doc, query = shingle[order], twin[order], doc[order], query[order]
-    first_of_twins = changes(shingle) | changes(twin)
-    shingle, doc, query = shingle[first_of_twins], doc[first_of_twins], query[first_of_twins]
-    starts = np.flatnonzero(changes(shingle))
-    sizes = np.diff(np.append(starts, len(shingle)))
+    chosen, sizes = buckets(hash >> _ONE, twin, doc)
+    doc, query, starts = doc[chosen], (hash[chosen] & _ONE).astype(bool), np.cumsum(sizes) - sizes
     asking = np.add.reduceat(query, starts, dtype=np.int64) if len(starts) else np.zeros(0, np.int64)
 
     pairs = [np.zeros((0, 2), np.uint64)]
@@ -86,12 +81,12 @@ def contained_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray) -> Cand
         pairs.append(np.stack((members[:, left][use], members[:, right][use]), axis=1))
     big: dict[bytes, None] = {}
     for group in np.flatnonzero((sizes > GROUP_CAP) & (asking > 0)).tolist():
-        rows = slice(starts[group], starts[group] + sizes[group])
+        here = slice(starts[group], starts[group] + sizes[group])
         if asking[group] > QUERY_CAP:
-            big[doc[rows].tobytes()] = None
+            big[doc[here].tobytes()] = None
         else:
-            asks = doc[rows][query[rows]]
-            both = np.stack((np.repeat(asks, sizes[group]), np.tile(doc[rows], len(asks))), axis=1)
+            asks = doc[here][query[here]]
+            both = np.stack((np.repeat(asks, sizes[group]), np.tile(doc[here], len(asks))), axis=1)
             pairs.append(both[both[:, 0] != both[:, 1]])
     groups = sorted((np.frombuffer(group, np.uint64) for group in big), key=lambda docs: docs.tolist())
     return Candidates(unique_pairs(np.concatenate(pairs)), groups)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from kernels.memory import pointer, shifted
 _pread: Any = types.ExternalFunction(
     "pread", types.int64(types.int32, types.CPointer(types.uint64), types.uint64, types.int64)
 )
+
+_WILL_NEED = 3  # of fcntl.h
+_advise: Any = types.ExternalFunction("posix_fadvise", types.int32(types.int32, types.int64, types.int64, types.int32))
 
 
 @kernel
@@ -55,3 +59,17 @@ def read_spans(handle, starts, ends, out, at):
             done += read // 8 * 8
         first = last + 1
     return first
+
+
+def _ask_ahead(handle, starts, ends):
+    """Tells the system that spans of uint64 of a file will be read. It fetches them side by side; to ask for one when the one before
+    is there takes nine times as long on an SSD."""
+    for i in range(len(starts)):
+        _advise(np.int32(handle), 8 * starts[i], 8 * (ends[i] - starts[i]), np.int32(_WILL_NEED))
+
+
+def _nothing(handle, starts, ends):
+    """In its place where the system has no such call."""
+
+
+ask_ahead = kernel(_ask_ahead) if hasattr(os, "posix_fadvise") else _nothing

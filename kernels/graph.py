@@ -39,6 +39,20 @@ def order_rows(first, second, third, order):
         start = end
 
 
+@kernel
+def seen_again(values, again):
+    """again[i] (bool) comes out true if values[i] (uint64, spread evenly) is not the only one of its value; of one in five
+    others, too: four counters a value, found by its lowest bits."""
+    slots = 1
+    while slots < 4 * len(values):
+        slots *= 2
+    counts, mask = np.zeros(slots, np.uint8), np.uint64(slots - 1)
+    for i in range(len(values)):
+        counts[values[i] & mask] = min(counts[values[i] & mask], 1) + 1
+    for i in range(len(values)):
+        again[i] = counts[values[i] & mask] > 1
+
+
 @part
 def _sort_rows(order, start, end, first, second, third):
     if end - start > _FEW:

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -435,6 +436,8 @@ def main() -> None:
     # imports make a million objects that stay: looking for cycles among them again and again, and once more at the
     # interpreter's end, took 0.35 s of each run
     gc.set_threshold(100_000, 20, 50)
+    # tasks run one to a core; without this numpy starts a thread for each core, 45 ms of CPU with two
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     atexit.register(gc.freeze)
     try:
         app()

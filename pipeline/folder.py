@@ -137,7 +137,20 @@ def sweep(job: Job) -> None:
 
 def _sweep_stages(output: str) -> None:
     cuts = (stage for stages in CUT_STAGES.values() for stage in stages)
-    for folder in ("fit", "refine", *cuts, "index", "band", "match", "conflicts", "mix", "deal", "tmp", "attempts"):
+    for folder in (
+        "fit",
+        "refine",
+        *cuts,
+        "index",
+        "band",
+        "bucket",
+        "match",
+        "conflicts",
+        "mix",
+        "deal",
+        "tmp",
+        "attempts",
+    ):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

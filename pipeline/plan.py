@@ -1,7 +1,7 @@
 """The stages of a run and the tasks of each, from the job and what earlier stages found.
 
     (fit -> fitted ->)
-    refine (-> lines-... -> substrings-...) -> band -> match -> resolve-0 (-> sides-0) -> assign-0
+    refine (-> lines-... -> substrings-...) -> band (-> bucket) -> match -> resolve-0 (-> sides-0) -> assign-0
     (-> probe-0 -> resolve-1 (-> sides-1) -> assign-1 ...) (-> conflicts-1) (-> mix-1-0 ... mix-1-4, after round 1 of assign)
     -> deal -> publish
 
@@ -18,7 +18,7 @@ from pipeline.cutting.cut import cut_tasks
 from pipeline.documents import documents
 from pipeline.files.stage_files import manifests
 from pipeline.job import Job, code_version, fingerprint
-from pipeline.matching.groups import groups, partitions
+from pipeline.matching.groups import bucket_tasks, groups, partitions
 from pipeline.matching.older import compared
 from pipeline.matching.probe import heldout_chunks
 from pipeline.mixtures.mixing import last_stage
@@ -72,6 +72,8 @@ def stage_tasks(job: Job, stage: str, upstream: list[str]) -> list[dict[str, Any
         ]
     elif kind == "band":
         bodies = [{} for _ in groups(compared(job))]
+    elif kind == "bucket":
+        bodies = [{} for _ in range(bucket_tasks(job, compared(job)))]
     elif kind == "match":
         bodies = [{} for _ in range(partitions(job, compared(job)))]
     elif kind == "conflicts":
@@ -110,6 +112,7 @@ PARTS = {
     "substrings": ("refine",),
     "index": ("refine", "older"),
     "band": ("refine", "near", "older"),
+    "bucket": ("refine", "near", "older"),
     "match": ("refine", "near", "older"),
     "probe": ("refine", "near", "older"),
     "resolve": ("refine", "near", "older"),

@@ -22,6 +22,7 @@ WHAT = {
     "substrings": "cutting copied runs",
     "band": "dealing hashes",
     "index": "reading earlier corpora",
+    "bucket": "gathering candidates",
     "match": "comparing candidates",
     "resolve": "choosing survivors",
     "sides": "joining groups",

@@ -20,8 +20,9 @@ from pipeline.files.lease import Lease
 from pipeline.files.stage_files import manifests, stage_path
 from pipeline.folder import claim, clear, corpus_manifest, sweep
 from pipeline.job import Job, fingerprint
+from pipeline.matching.groups import bucket_tasks
 from pipeline.matching.guard import guard
-from pipeline.matching.older import write_index_manifest
+from pipeline.matching.older import compared, write_index_manifest
 from pipeline.mixtures.conflicts import stage_of as conflict_stage
 from pipeline.mixtures.mixing import rounds as mix_rounds
 from pipeline.output.finish import finish, too_many_quarantined
@@ -113,8 +114,10 @@ class _Driver:
         refined = self._texts()
         older = [self.stage("index", [])] if any("shards" in entry for entry in self.job.older) else []
         refined = fingerprint([refined, *older]) if older else refined
-        banded = self.stage("band", [refined])
-        matched = self.stage("match", [refined, banded])
+        banded = [refined, self.stage("band", [refined])]
+        if bucket_tasks(self.job, compared(self.job)):
+            banded.append(self.stage("bucket", banded))
+        matched = self.stage("match", banded)
         found, number = [refined, matched], 0
         while True:
             resolved = self.stage(f"resolve-{number}", found)

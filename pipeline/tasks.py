@@ -48,6 +48,7 @@ STAGES: dict[str, Stage] = {
     "lines": cut,
     "substrings": cut,
     "band": near.band,
+    "bucket": near.bucket,
     "match": near.match,
     "resolve": resolve,
     "sides": sides,

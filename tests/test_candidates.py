@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.candidates import PAIRS_CAP, candidate_pairs, represent, twins
+from dedup.candidates import PAIRS_CAP, candidate_pairs, repeated, represent, shared, twins
 from dedup.survivors import components, survivors
 
 
@@ -44,6 +44,42 @@ def test_candidates_are_those_of_brute_force_in_any_order(rows, cap, chance):
     found = candidate_pairs(*columns, cap=cap)
     assert [tuple(pair) for pair in found.pairs.tolist()] == pairs
     assert [tuple(group.tolist()) for group in found.big] == big
+
+
+@settings(deadline=None)
+@given(st.lists(ROW, max_size=60), st.integers(1, 6), st.integers(1, 5))
+def test_rows_dealt_by_what_they_share_have_the_same_candidates(rows, cap, parts):
+    hash, twin, doc = (unsigned([row[i] for row in rows]) for i in range(3))
+    whole = candidate_pairs(hash, twin, doc, cap=cap)
+    chosen, keys = shared(hash, twin, doc, cap=cap)
+    pairs, big = set(), set()
+    for part in range(parts):
+        mine = chosen[keys % np.uint64(parts) == part]
+        found = candidate_pairs(hash[mine], doc[mine], doc[mine], cap=cap)
+        pairs |= {tuple(pair) for pair in found.pairs.tolist()}
+        big |= {frozenset(group.tolist()) for group in found.big}
+    assert sorted(pairs) == [tuple(pair) for pair in whole.pairs.tolist()]
+    assert big == {frozenset(group.tolist()) for group in whole.big}
+
+
+def test_buckets_of_one_smallest_document_meet_but_for_large_ones():
+    buckets = [(1, [3, 8]), (2, [3, 9, 8]), (3, [4, 8]), (4, [3, 5, 6, 7]), (5, [3, 5, 6, 7]), (6, [3])]
+    hash, doc = (unsigned(column) for column in zip(*((band, one) for band, docs in buckets for one in docs)))
+    rows, keys = shared(hash, doc, doc, cap=3)
+    key = dict(zip(hash[rows].tolist(), keys.tolist()))
+    assert len(rows) == 15 and 6 not in key
+    assert key[1] == key[2] != key[3] and (key[4], key[5]) == (4, 5)
+
+
+@given(st.lists(st.integers(0, 40) | st.integers(0, (1 << 64) - 1), max_size=80))
+def test_no_repeated_hash_is_missed(values):
+    found = set(repeated(unsigned(values)).tolist())
+    assert found >= {row for row, value in enumerate(values) if values.count(value) > 1}
+
+
+def test_most_hashes_that_stand_alone_are_left_out():
+    values = np.random.default_rng(0).integers(0, 1 << 64, 100_000, np.uint64)
+    assert len(repeated(values)) < 30_000
 
 
 def test_cap_is_inclusive():

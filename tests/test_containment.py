@@ -15,6 +15,7 @@ from splitting import planted
 from test_near import dedup, words
 
 import dedup.containment as containment
+from dedup.candidates import shared
 from dedup.containment import choose_queries, contained_pairs, found_chance, sample
 from dedup.plain import jaccard
 from dedup.shingles import shingle_set
@@ -107,6 +108,22 @@ def test_candidates_are_those_of_brute_force_in_any_order(rows, cap, asking, cha
         found = contained_pairs(hash, doc, doc)
     assert [tuple(pair) for pair in found.pairs.tolist()] == sorted(pairs)
     assert [tuple(group.tolist()) for group in found.big] == sorted(big)
+
+
+@settings(deadline=None)
+@given(st.lists(ROW, max_size=80, unique_by=lambda row: (row[0], row[2])), st.integers(1, 5))
+def test_rows_dealt_by_what_they_share_have_the_same_candidates(rows, parts):
+    hash = np.array([shingle << 1 | asks for shingle, asks, _ in rows], np.uint64)
+    doc = np.array([doc for *_, doc in rows], np.uint64)
+    chosen, keys = shared(hash >> np.uint64(1), doc, doc, cap=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containment, "GROUP_CAP", 3)
+        patch.setattr(containment, "QUERY_CAP", 2)
+        whole = contained_pairs(hash, doc, doc)
+        parts_of = [chosen[keys % np.uint64(parts) == part] for part in range(parts)]
+        found = [contained_pairs(hash[mine], doc[mine], doc[mine]) for mine in parts_of]
+    assert {tuple(p) for f in found for p in f.pairs.tolist()} == {tuple(p) for p in whole.pairs.tolist()}
+    assert {tuple(g.tolist()) for f in found for g in f.big} == {tuple(g.tolist()) for g in whole.big}
 
 
 def test_twins_are_one_document():

@@ -17,6 +17,7 @@ from dedup.shingles import shingle_set
 from dedup.similarity import jaccard
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
+from pipeline.files.stage_files import manifests
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
 from pipeline.recipes.recipe import read
@@ -190,3 +191,34 @@ def test_sets_are_compared_in_blocks_of_any_size(tmp_path, monkeypatch):
         found[name] = [path.read_bytes() for path in edges], sums(out)
     assert found["all"] == found["some"] == found["pairs"]
     assert sum(len(pa.ipc.open_file(path).read_all()) for path in edges) > 100
+
+
+@pytest.mark.parametrize("similarity", ["jaccard", "containment"])
+def test_partitions_change_no_decision(tmp_path, monkeypatch, similarity):
+    """Clusters of near-copies, equal texts, parts of texts, and pages of a template, more than are compared one by one."""
+    rng = np.random.default_rng(11)
+    frame = words(rng, 150)
+    texts = [" ".join([*frame[: 100 + i % 50], *words(rng, 12)]) for i in range(150)]
+    for _ in range(40):
+        base = words(rng, 200)
+        texts += [" ".join([*base[:-k], *words(rng, k)]) for k in (1, 4, 9, 30)] + [" ".join(base), " ".join(base)]
+        texts.append(" ".join(base[20:90]))
+    (tmp_path / "in").mkdir()
+    lines = [json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(texts)]
+    for shard in range(5):
+        (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(lines[shard::5]))
+    found = {}
+    for name, rows in [("one", 1 << 30), ("many", 256)]:
+        monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
+        monkeypatch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((rows, 1 << 31),))
+        out = tmp_path / name
+        more = {"path": tmp_path / "in", "threshold": 0.8, "more": f", similarity: {similarity}", "split": "{train: 1}"}
+        recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")
+        run(resolve_job(recipe, source), recipe.run.model_copy(update={"keep_work": True}), LocalEngine(), Silent())
+        found[name] = {
+            path: digest for path, digest in sums(out).items() if path.split("/")[0] in ("train", "rejected")
+        }
+        dealt = (out / ".work" / "bucket").exists()
+        assert dealt == (name == "many")
+    assert found["one"] == found["many"] and len(found["one"]) == 6
+    assert sum(task["counts"]["big_groups"] for task in manifests(str(out), "match")) > 0

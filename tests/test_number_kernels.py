@@ -15,7 +15,7 @@ from dedup.minhash import Bands, band_hashes, signatures
 from dedup.similarity import jaccards_between, similarities_of
 from dedup.survivors import components, survivors
 from kernels.compile import kernel
-from kernels.gather import copy_rows, read_spans
+from kernels.gather import ask_ahead, copy_rows, read_spans
 from kernels.graph import order_rows
 from kernels.sorting import COUNTS, sort_unique
 
@@ -219,6 +219,7 @@ def test_rows_copied(rows, data):
         read = np.zeros_like(out)
         starts, stops = (frozen(offsets[np.array(chosen, np.int64) + more], np.int64) for more in (0, 1))
         asked = starts, stops, read, frozen(ends, np.int64)
+        ask_ahead(file.fileno(), starts, stops)
         assert read_spans(file.fileno(), *asked) == len(chosen) and (read == out).all()
         cut = len(values) // 2
         file.truncate(8 * cut)

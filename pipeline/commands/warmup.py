@@ -138,8 +138,22 @@ def _verdicts(docs: np.ndarray, pairs: np.ndarray, similarity: np.ndarray) -> No
                 pass
 
 
+def _spans() -> None:
+    """Of numbers read from a file by places."""
+    from dedup.columns import frozen
+    from kernels.gather import ask_ahead, read_spans
+
+    first, last = frozen(np.zeros(1), np.int64), frozen(np.ones(1), np.int64)
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(8))
+        file.flush()
+        ask_ahead(file.fileno(), first, last)
+        read_spans(file.fileno(), first, last, np.empty(1, np.uint64), first)
+
+
 def _dedup(array: pa.Array) -> None:
     from dedup.candidates import candidate_pairs, twins
+    from dedup.columns import char_counts
     from dedup.exact import text_hashes
     from dedup.join import HeldoutIndex
     from dedup.lines import units, without_units
@@ -150,6 +164,8 @@ def _dedup(array: pa.Array) -> None:
     from dedup.survivors import components, survivors
     from dedup.urls import canonical_urls
 
+    _spans()
+    char_counts(array)
     canonical_urls(pa.array(["http://a.example/b"]))
     found = units(array)
     without_units(array, found, found.hashes == 0)

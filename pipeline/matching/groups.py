@@ -27,6 +27,7 @@ PARTITION_ROWS: Tiers = ((1 << 19, 1024), (1 << 23, 1 << 31))
 anew; half a million rows last half a second; from 1,024 tasks on fewer slices of files matter more, and 8 million rows are
 sorted in 600 MB."""
 
+BUCKET_TASKS = 256
 
 CUT_ROWS: Tiers = ((1 << 19, 64), (1 << 21, 1 << 31))
 """What a cut's task sorts in memory, 100 bytes a row at the worst. Half a million stay closer to the cache (windows of
@@ -55,6 +56,13 @@ def partitions(job: Job, refined: list[dict[str, Any]]) -> int:
     if sketch:
         rows += docs * sketch["bands"] if "bands" in sketch else max(docs * LEAST_ROWS, shingles // SAMPLE)
     return partition_count(rows, PARTITION_ROWS)
+
+
+def bucket_tasks(job: Job, refined: list[dict[str, Any]]) -> int:
+    """How many tasks deal the rows of shared hashes once more: one for eight partitions, BUCKET_TASKS at most, for each
+    partition opens each of their files. None for one partition, where all rows are together anyway."""
+    count = partitions(job, refined)
+    return min(-(-count // 8), BUCKET_TASKS) if job.refine["minhash"] and count > 1 else 0
 
 
 def has_pages(job: Job) -> bool:

@@ -1,7 +1,9 @@
-"""Stages band and match: which documents are duplicates of each other, proven.
+"""Stages band, bucket and match: which documents are duplicates of each other, proven.
 
     band    a group of document files -> rows (band hash, twin, doc), (text hash, doc) and (key, doc), dealt into
             partitions by hash; what is known of each document, to be looked up (`pipeline.matching.sets`)
+    bucket  some partitions of band hashes -> those rows (key, band hash, doc) whose hash several documents share, dealt into
+            partitions by key, which is the same for most buckets of a cluster; left out where there is one partition
     match   one partition -> twins (equal texts), verified pairs (true similarity at or above the threshold), loose
             pairs, and the order words of every document in them
 
@@ -16,18 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from dedup.candidates import candidate_pairs, represent, twins
+from dedup.candidates import candidate_pairs, represent, shared, twins
 from dedup.containment import contained_pairs
 from dedup.keys import key_pairs
 from pipeline.files.commit import Attempt
 from pipeline.files.stage_files import opened
 from pipeline.job import Job
-from pipeline.matching.groups import groups, has_pages, numbers, partitions
+from pipeline.matching.groups import bucket_tasks, groups, has_pages, numbers, partitions
 from pipeline.matching.older import compared, first_number
 from pipeline.matching.partitions import Dealer, dealt, write_marks
 from pipeline.matching.policy import ranks
 from pipeline.matching.sets import Documents, facts
 
+BUCKETS = pa.schema([("key", pa.uint64()), ("hash", pa.uint64()), ("doc", pa.uint64())])
 EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
 KEY_EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("kind", pa.uint8())])
 PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64())])
@@ -98,6 +101,22 @@ def _columns(batch: pa.RecordBatch, *names: str) -> list[np.ndarray]:
     return [batch[name].to_numpy() for name in names]
 
 
+# -- bucket ----------------------------------------------------------------------------------------
+
+
+def bucket(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """Deals what several documents share of some partitions."""
+    refined = compared(job)
+    count, tasks = partitions(job, refined), bucket_tasks(job, refined)
+    dealer = Dealer(attempt, f".work/bucket/{task['index']:06d}.rows.arrow", BUCKETS, count)
+    ignored = np.uint64(job.near["similarity"] == "containment")  # the lowest bit says who asks (`dedup.containment`)
+    for part in range(task["index"] * count // tasks, (task["index"] + 1) * count // tasks):
+        hashes, text, docs = dealt(job.output, "band", part, count, "bands")
+        rows, keys = shared(hashes >> ignored << ignored, text, docs)
+        dealer.write([keys, hashes[rows], docs[rows]])
+    return {"rows": dealer.close()}
+
+
 # -- match -----------------------------------------------------------------------------------------
 
 
@@ -117,8 +136,12 @@ def match(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         counts |= {"uncompared": 0, "big_groups": 0}
         touched, sets = [same], Documents(job, files)
         if job.refine["minhash"]:
-            hashes = partition("bands")
-            touched += _match_bands(job, hashes, sets, attempt, prefix, counts)
+            if bucket_tasks(job, compared(job)):
+                _, hashes, docs = dealt(job.output, "bucket", task["index"], count)
+                bands = [hashes, docs, docs]  # one document for each text already
+            else:
+                bands = partition("bands")
+            touched += _match_bands(job, bands, sets, attempt, prefix, counts)
         if job.refine["keys"]:
             by_key = [partition(name) for name in _key_names(job)]
             touched.append(_match_keys(by_key, first_number(job), sets, attempt, prefix, counts))
