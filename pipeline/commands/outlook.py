@@ -23,7 +23,7 @@ from pipeline.plan import bundles, stage_tasks
 from pipeline.refining.fit import to_fit
 from pipeline.splits.options import split_text
 
-LATER = ("band", "match", "resolve", "sides", "assign", "probe", "deal", "publish")
+LATER = ("band", "bucket", "match", "resolve", "sides", "assign", "probe", "deal", "publish")
 
 
 def outlook(job: Job) -> dict[str, Any]:

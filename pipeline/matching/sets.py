@@ -30,7 +30,7 @@ BLOCK_SHINGLES = 8 << 20
 """Shingles held in memory at once while pairs are verified (64 MB), but for a single pair."""
 
 SLOW, SLOW_BYTE = 4e-6, 1e-9
-"""Seconds of a read from which on files do not lie in memory; there it takes 1 us."""
+"""Seconds of a read, and of a byte of it, from which on files do not lie in memory; there a read takes 1 us."""
 
 _WORDS = 2
 """Columns of facts before the words that say who is kept: the first of these puts old documents before new ones."""
