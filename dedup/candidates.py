@@ -74,19 +74,22 @@ def buckets(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray) -> tuple[np.nda
     return rows, np.diff(np.append(starts, len(rows)))
 
 
-def shared(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: int = PAIRS_CAP) -> tuple[np.ndarray, np.ndarray]:
+def shared(
+    hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, older: int = 1 << 64, cap: int = PAIRS_CAP
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows (int64) that stand in a bucket with others, and for each a key to deal it by, uint64: where buckets with many
-    common documents meet, a pair is verified once for all of them, and a set read once.
+    common documents meet, a pair is verified once for all of them, and a set read once. Buckets in which all numbers are
+    `older` or above are left out: of earlier documents alone nothing is decided.
 
     The key of a bucket is its smallest document, mixed. That of one above the cap is its hash: the buckets of a cluster of
     millions together would be too much for whoever gets them.
     """
     rows, sizes = buckets(hash, twin, doc)
     smallest = np.minimum.reduceat(doc[rows], np.cumsum(sizes) - sizes) if len(rows) else doc[rows]
+    wanted = np.repeat((sizes > 1) & (smallest <= np.uint64(older - 1)), sizes)
     keys = np.repeat(mix_in_place(smallest.astype(np.uint64)), sizes)
-    sizes = np.repeat(sizes, sizes)
-    keys = np.where(sizes > cap, hash[rows], keys)
-    return rows[sizes > 1], keys[sizes > 1]
+    keys = np.where(np.repeat(sizes > cap, sizes), hash[rows], keys)
+    return rows[wanted], keys[wanted]
 
 
 @dataclass

@@ -90,6 +90,14 @@ def test_index_and_text_give_the_same_bytes(runs):
     assert parts[0] == parts[1]  # the ledger names the corpus, and those are two
 
 
+def test_an_index_is_copied_in_blocks_of_any_size(runs, monkeypatch):
+    folder, old, _ = runs
+    monkeypatch.setattr("pipeline.matching.older.BLOCK_SHINGLES", 100)
+    out = run(folder, "blocks", [old], output=", index: true")
+    theirs, ours = ({p.name: p.read_bytes() for p in (one / "index").iterdir()} for one in (folder / "first", out))
+    assert ours == theirs and len(ours["part-00000.shingles.u64"]) > 8 * 1000
+
+
 def test_index_of_a_foreign_corpus(runs):
     folder, _, new = runs
     page = folder / "foreign.yaml"

@@ -47,19 +47,23 @@ def test_candidates_are_those_of_brute_force_in_any_order(rows, cap, chance):
 
 
 @settings(deadline=None)
-@given(st.lists(ROW, max_size=60), st.integers(1, 6), st.integers(1, 5))
-def test_rows_dealt_by_what_they_share_have_the_same_candidates(rows, cap, parts):
+@given(st.lists(ROW, max_size=60), st.integers(1, 6), st.integers(1, 5), st.integers(1, 40))
+def test_rows_dealt_by_what_they_share_have_the_same_candidates(rows, cap, parts, older):
     hash, twin, doc = (unsigned([row[i] for row in rows]) for i in range(3))
     whole = candidate_pairs(hash, twin, doc, cap=cap)
-    chosen, keys = shared(hash, twin, doc, cap=cap)
+    chosen, keys = shared(hash, twin, doc, older, cap)
     pairs, big = set(), set()
     for part in range(parts):
         mine = chosen[keys % np.uint64(parts) == part]
         found = candidate_pairs(hash[mine], doc[mine], doc[mine], cap=cap)
         pairs |= {tuple(pair) for pair in found.pairs.tolist()}
         big |= {frozenset(group.tolist()) for group in found.big}
-    assert sorted(pairs) == [tuple(pair) for pair in whole.pairs.tolist()]
-    assert big == {frozenset(group.tolist()) for group in whole.big}
+    assert {pair for pair in pairs if pair[0] < older} == {(a, b) for a, b in whole.pairs.tolist() if a < older}
+    assert {group for group in big if min(group) < older} == {
+        frozenset(group.tolist()) for group in whole.big if group.min() < older
+    }
+    smallest = {band: min(doc[chosen[hash[chosen] == band]].tolist()) for band in hash[chosen].tolist()}
+    assert all(one < older for one in smallest.values())
 
 
 def test_buckets_of_one_smallest_document_meet_but_for_large_ones():

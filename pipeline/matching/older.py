@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from dedup.columns import frozen
+from dedup.columns import frozen, row_blocks
 from filters.step import set_column
 from kernels.gather import copy_rows
 from pipeline.documents import DocumentFiles, documents, features_schema
@@ -34,6 +34,8 @@ from pipeline.files.stage_files import DOC_BITS, Files, manifests
 from pipeline.job import Job, fingerprint
 
 STAGE = "older"
+BLOCK_SHINGLES = 8 << 20
+"""Shingles of an index copied at once: 64 MB, whatever the size of a shard."""
 NOT_MIXED: dict[str, Any] = {"carried": [], "mix_tokens": False, "labels": None, "split": None}
 """What mixtures, labels and splits ask of documents is not asked of earlier ones."""
 
@@ -174,9 +176,6 @@ def write_part(
     kept = np.flatnonzero(split >= 0)
     offsets = np.concatenate([[0], features["shingle_end"].to_numpy()]).astype(np.int64)
     ends = np.concatenate([[0], np.cumsum(offsets[kept + 1] - offsets[kept])]).astype(np.int64)
-    values = np.empty(ends[-1], np.uint64)
-    shingles = frozen(files.uint64(manifest, "shingles"), np.uint64)
-    copy_rows(shingles, frozen(offsets, np.int64), kept, values, frozen(ends, np.int64))
     table = set_column(features.take(pa.array(kept)), "shingle_end", pa.array(ends[1:]))
     table = set_column(table, "heldout", pa.array(split[kept] != job.publish["main"]))
     schema = index_schema(job.refine)
@@ -185,8 +184,14 @@ def write_part(
     with pa.ipc.new_file(output.temp, schema) as sink:
         sink.write_table(table.select(schema.names).cast(schema), max_chunksize=1 << 16)
     output = attempt.create("index_shingles", f"index/part-{number:05d}.shingles.u64")
-    output.rows = len(values)
-    values.astype("<u8").tofile(output.temp)
+    output.rows = int(ends[-1])
+    shingles = frozen(files.uint64(manifest, "shingles"), np.uint64)
+    with open(output.temp, "wb") as file:
+        for low, high in row_blocks(ends, BLOCK_SHINGLES):
+            values = np.empty(ends[high] - ends[low], np.uint64)
+            places = frozen(ends[low : high + 1] - ends[low], np.int64)
+            copy_rows(shingles, frozen(offsets, np.int64), kept[low:high], values, places)
+            file.write(values.astype("<u8", copy=False).data)
 
 
 def index_schema(refine: dict[str, Any]) -> pa.Schema:
