@@ -17,6 +17,7 @@ from dedup.shingles import shingle_set
 from dedup.similarity import jaccard
 from pipeline.commands.check import check
 from pipeline.engines.local import LocalEngine
+from pipeline.files import storage
 from pipeline.files.stage_files import manifests
 from pipeline.job import resolve as resolve_job
 from pipeline.progress import Silent
@@ -194,7 +195,7 @@ def test_sets_are_compared_in_blocks_of_any_size(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("similarity", ["jaccard", "containment"])
-def test_partitions_change_no_decision(tmp_path, monkeypatch, similarity):
+def test_partitions_change_no_decision(tmp_path, s3_bucket, monkeypatch, similarity):
     """Clusters of near-copies, equal texts, parts of texts, and pages of a template, more than are compared one by one."""
     rng = np.random.default_rng(11)
     frame = words(rng, 150)
@@ -208,17 +209,21 @@ def test_partitions_change_no_decision(tmp_path, monkeypatch, similarity):
     for shard in range(5):
         (tmp_path / "in" / f"{shard}.jsonl").write_text("".join(lines[shard::5]))
     found = {}
-    for name, rows in [("one", 1 << 30), ("many", 256)]:
+    for name, rows, out in [
+        ("one", 1 << 30, str(tmp_path / "one")),
+        ("many", 256, str(tmp_path / "many")),
+        ("remote", 256, f"{s3_bucket}/out"),
+    ]:
         monkeypatch.setattr("pipeline.plan.BUNDLE_BYTES", 1)
         monkeypatch.setattr("pipeline.matching.groups.PARTITION_ROWS", ((rows, 1 << 31),))
-        out = tmp_path / name
         more = {"path": tmp_path / "in", "threshold": 0.8, "more": f", similarity: {similarity}", "split": "{train: 1}"}
         recipe, source = read(DEDUP_ONLY.format(out=out, **more), "r.yaml")
         run(resolve_job(recipe, source), recipe.run.model_copy(update={"keep_work": True}), LocalEngine(), Silent())
-        found[name] = {
-            path: digest for path, digest in sums(out).items() if path.split("/")[0] in ("train", "rejected")
-        }
-        dealt = (out / ".work" / "bucket").exists()
-        assert dealt == (name == "many")
-    assert found["one"] == found["many"] and len(found["one"]) == 6
-    assert sum(task["counts"]["big_groups"] for task in manifests(str(out), "match")) > 0
+        files = [file.path for folder in ("train", "rejected") for file in storage.list_files(f"{out}/{folder}")]
+        found[name] = {path.removeprefix(out): storage.read_bytes(path) for path in files}
+        dealt = (
+            storage.list_files(f"{out}/.work/bucket") if name != "one" or storage.exists(f"{out}/.work/bucket") else []
+        )
+        assert bool(dealt) == (name != "one")
+        assert sum(task["counts"]["big_groups"] for task in manifests(out, "match")) > 0
+    assert found["one"] == found["many"] == found["remote"] and len(found["one"]) == 6
