@@ -31,6 +31,9 @@ PAIRS_CAP = 64
 # comparisons.
 REPRESENTATIVES_CAP = 64
 
+NONE_OLDER = np.uint64((1 << 64) - 1)
+"""Above all document numbers."""
+
 Similar = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -67,15 +70,14 @@ def candidate_pairs(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, cap: in
 def buckets(hash: np.ndarray, twin: np.ndarray, doc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows (int64) one bucket after the other, in it by twin and only the smallest document of each; and the sizes of all these
     buckets. Those of one row need not be among them."""
-    rows = repeated(hash)
-    rows = rows[ordered(hash[rows], twin[rows], doc[rows])]
+    rows = gathered(hash, twin, doc)
     rows = rows[changes(hash[rows]) | changes(twin[rows])]
     starts = np.flatnonzero(changes(hash[rows]))
     return rows, np.diff(np.append(starts, len(rows)))
 
 
 def shared(
-    hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, older: int = 1 << 64, cap: int = PAIRS_CAP
+    hash: np.ndarray, twin: np.ndarray, doc: np.ndarray, older: np.uint64 = NONE_OLDER, cap: int = PAIRS_CAP
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows (int64) that stand in a bucket with others, and for each a key to deal it by, uint64: where buckets with many
     common documents meet, a pair is verified once for all of them, and a set read once. Buckets in which all numbers are
@@ -86,7 +88,7 @@ def shared(
     """
     rows, sizes = buckets(hash, twin, doc)
     smallest = np.minimum.reduceat(doc[rows], np.cumsum(sizes) - sizes) if len(rows) else doc[rows]
-    wanted = np.repeat((sizes > 1) & (smallest <= np.uint64(older - 1)), sizes)
+    wanted = np.repeat((sizes > 1) & (smallest < older), sizes)
     keys = np.repeat(mix_in_place(smallest.astype(np.uint64)), sizes)
     keys = np.where(np.repeat(sizes > cap, sizes), hash[rows], keys)
     return rows[wanted], keys[wanted]
@@ -155,8 +157,7 @@ def represent(
 def twins(first: np.ndarray, second: np.ndarray, doc: np.ndarray) -> np.ndarray:
     """Documents of equal 128-bit hash (two halves, uint64 each): pairs (smallest number, other), uint64 (k, 2),
     sorted."""
-    rows = repeated(first)
-    rows = rows[ordered(first[rows], second[rows], doc[rows])]
+    rows = gathered(first, second, doc)
     first, second, doc = first[rows], second[rows], doc[rows]
     starts = changes(first) | changes(second)
     winner = doc[starts][np.cumsum(starts) - 1]
@@ -170,6 +171,12 @@ def repeated(values: np.ndarray) -> np.ndarray:
     again = np.empty(len(values), bool)
     seen_again(frozen(values, np.uint64), again)
     return np.flatnonzero(again)
+
+
+def gathered(hash: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """int64: the rows that `repeated` finds, in the order of the columns."""
+    rows = repeated(hash)
+    return rows[ordered(hash[rows], second[rows], third[rows])]
 
 
 def ordered(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Rows of ragged arrays copied together, from memory or from a file. The twin is a list comprehension (tests)."""
+"""Rows of ragged arrays read together from a file. The twin is a list comprehension (tests)."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -20,15 +20,6 @@ _pread: Any = types.ExternalFunction(
 
 _WILL_NEED = 3  # of fcntl.h
 _advise: Any = types.ExternalFunction("posix_fadvise", types.int32(types.int32, types.int64, types.int64, types.int32))
-
-
-@kernel
-def copy_rows(values, offsets, rows, out, at):
-    """out[at[i]:] = values[offsets[rows[i]]:offsets[rows[i] + 1]] for each i."""
-    for i in range(len(rows)):
-        start, place = offsets[rows[i]], at[i]
-        for j in range(offsets[rows[i] + 1] - start):
-            out[place + j] = values[start + j]
 
 
 @kernel

@@ -135,22 +135,13 @@ def sweep(job: Job) -> None:
     _sweep_stages(job.output)
 
 
+SWEPT = ("fit", "refine", "index", "band", "bucket", "match", "conflicts", "mix", "deal", "tmp", "attempts")
+"""Work folders besides those of cuts and of rounds."""
+
+
 def _sweep_stages(output: str) -> None:
     cuts = (stage for stages in CUT_STAGES.values() for stage in stages)
-    for folder in (
-        "fit",
-        "refine",
-        *cuts,
-        "index",
-        "band",
-        "bucket",
-        "match",
-        "conflicts",
-        "mix",
-        "deal",
-        "tmp",
-        "attempts",
-    ):
+    for folder in (*SWEPT, *cuts):
         storage.delete_tree(storage.join(output, ".work", folder))
     number = 0
     while storage.list_files(storage.join(output, ".work", f"resolve-{number}")):

@@ -51,7 +51,7 @@ def test_candidates_are_those_of_brute_force_in_any_order(rows, cap, chance):
 def test_rows_dealt_by_what_they_share_have_the_same_candidates(rows, cap, parts, older):
     hash, twin, doc = (unsigned([row[i] for row in rows]) for i in range(3))
     whole = candidate_pairs(hash, twin, doc, cap=cap)
-    chosen, keys = shared(hash, twin, doc, older, cap)
+    chosen, keys = shared(hash, twin, doc, np.uint64(older), cap)
     pairs, big = set(), set()
     for part in range(parts):
         mine = chosen[keys % np.uint64(parts) == part]

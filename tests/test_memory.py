@@ -71,7 +71,7 @@ def test_one_shard_of_200_mb_into_one_file(tmp_path):
 @pytest.mark.parametrize("slow", [1.0, -1.0])
 def test_shingles_that_were_read_do_not_count_as_memory(tmp_path, monkeypatch, slow):
     """Match and probe pass over all shingles: what was looked at must not stay in the process's memory."""
-    monkeypatch.setattr("pipeline.matching.sets.SLOW", slow)  # never asked ahead, or always
+    monkeypatch.setattr("pipeline.files.stage_files.SLOW", slow)  # never asked ahead, or always
     rows, each = 4096, 1024
     values = np.arange(rows * each, dtype=np.uint64)
     job = sets_on_disk(monkeypatch, str(tmp_path), [values.reshape(rows, each)])

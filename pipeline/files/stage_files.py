@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
+from dedup.columns import frozen
+from kernels.gather import ask_ahead, read_spans
+from pipeline.errors import StorageError
 from pipeline.files import storage
 from pipeline.files.partial import Partial
 
@@ -25,6 +29,9 @@ DOC_BITS = 32
 
 OPEN = 200
 """Files of a kind that a task holds open: many systems allow a process 1,024, and a corpus can have 20,000 shards."""
+
+SLOW, SLOW_BYTE = 4e-6, 1e-9
+"""Seconds of a read, and of a byte of it, from which on files do not lie in memory; there a read takes 1 us."""
 
 
 def stage_path(root: str, stage: str) -> str:
@@ -88,6 +95,7 @@ class Files:
         self._local: dict[str, str] = {}
         self._tables: dict[str, pa.Table] = {}
         self._partial: dict[str, Partial] = {}
+        self._waits = False  # for a disk: then it is asked ahead, which costs a third more where files lie in memory
         stack.callback(self._mapped.close)
         stack.callback(self._handles.close)
 
@@ -146,14 +154,33 @@ class Files:
         with pa.memory_map(self.local(manifest, name)) as source:
             return np.frombuffer(source.read_buffer(), np.uint64)
 
-    def handle(self, manifest: dict[str, Any], name: str) -> int:
-        """A descriptor to read the output from, good until OPEN others were asked for; of one on S3 what `partial` has fetched."""
-
-        def make() -> int:
-            partial = self.partial(manifest, name)
-            return os.open(partial.path if partial else self.local(manifest, name), os.O_RDONLY)
-
-        return self._handles.get(_key(manifest, name), make)
+    def spans(
+        self,
+        manifest: dict[str, Any],
+        name: str,
+        starts: np.ndarray,
+        stops: np.ndarray,
+        out: np.ndarray,
+        at: np.ndarray,
+    ) -> None:
+        """Of a file of raw little-endian uint64 the numbers starts[i]:stops[i], to out[at[i]:] (int64 each). Only they are read; of
+        one on S3 only they are fetched. Errors: StorageError."""
+        partial = self.partial(manifest, name)
+        if partial is not None:
+            partial.fetch(8 * starts, 8 * stops)
+        path = self.local(manifest, name) if partial is None else partial.path
+        handle = self._handles.get(_key(manifest, name), lambda: os.open(path, os.O_RDONLY))
+        wanted = frozen(starts, np.int64), frozen(stops, np.int64)
+        began = time.perf_counter()
+        if self._waits:
+            ask_ahead(handle, *wanted)
+        there = read_spans(handle, *wanted, out, frozen(at, np.int64))
+        self._waits = time.perf_counter() - began > len(starts) * SLOW + 8 * (stops - starts).sum() * SLOW_BYTE
+        if there < len(starts):
+            raise StorageError(
+                f"Output '{name}' of {manifest['stage']} task {manifest['task']} cannot be read behind byte {8 * int(starts[there])}: "
+                "its file was cut, or its disk fails. Run with --fresh."
+            )
 
 
 def _key(manifest: dict[str, Any], name: str) -> str:

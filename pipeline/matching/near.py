@@ -112,7 +112,7 @@ def bucket(job: Job, task: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
     ignored = np.uint64(job.near["similarity"] == "containment")  # the lowest bit says who asks (`dedup.containment`)
     for part in range(task["index"] * count // tasks, (task["index"] + 1) * count // tasks):
         hashes, text, docs = dealt(job.output, "band", part, count, "bands")
-        rows, keys = shared(hashes >> ignored << ignored, text, docs, int(first_number(job)))
+        rows, keys = shared(hashes >> ignored << ignored, text, docs, first_number(job))
         dealer.write([keys, hashes[rows], docs[rows]])
     return {"rows": dealer.close()}
 

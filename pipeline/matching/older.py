@@ -23,9 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from dedup.columns import frozen, row_blocks
+from dedup.columns import row_blocks
 from filters.step import set_column
-from kernels.gather import copy_rows
 from pipeline.documents import DocumentFiles, documents, features_schema
 from pipeline.errors import InputError
 from pipeline.files import storage
@@ -185,12 +184,10 @@ def write_part(
         sink.write_table(table.select(schema.names).cast(schema), max_chunksize=1 << 16)
     output = attempt.create("index_shingles", f"index/part-{number:05d}.shingles.u64")
     output.rows = int(ends[-1])
-    shingles = frozen(files.uint64(manifest, "shingles"), np.uint64)
     with open(output.temp, "wb") as file:
         for low, high in row_blocks(ends, BLOCK_SHINGLES):
-            values = np.empty(ends[high] - ends[low], np.uint64)
-            places = frozen(ends[low : high + 1] - ends[low], np.int64)
-            copy_rows(shingles, frozen(offsets, np.int64), kept[low:high], values, places)
+            values, rows = np.empty(ends[high] - ends[low], np.uint64), kept[low:high]
+            files.spans(manifest, "shingles", offsets[rows], offsets[rows + 1], values, ends[low:high] - ends[low])
             file.write(values.astype("<u8", copy=False).data)
 
 

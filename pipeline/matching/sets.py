@@ -8,7 +8,6 @@ file around it:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from dedup.candidates import Similar
-from dedup.columns import frozen
 from dedup.similarity import similarities_of
-from kernels.gather import ask_ahead, read_spans
-from pipeline.errors import StorageError
 from pipeline.files.stage_files import Files, manifests, output_rows
 from pipeline.job import Job
 from pipeline.matching.groups import group_starts, groups, owners, rows_of
@@ -28,9 +24,6 @@ from pipeline.matching.policy import order_words, policy_columns, word_count
 
 BLOCK_SHINGLES = 8 << 20
 """Shingles held in memory at once while pairs are verified (64 MB), but for a single pair."""
-
-SLOW, SLOW_BYTE = 4e-6, 1e-9
-"""Seconds of a read, and of a byte of it, from which on files do not lie in memory; there a read takes 1 us."""
 
 _WORDS = 2
 """Columns of facts before the words that say who is kept: the first of these puts old documents before new ones."""
@@ -70,7 +63,6 @@ class Documents:
             for manifest in group:
                 self._before[manifest["index"]] = rows
                 rows += output_rows(manifest, "docs")
-        self._waits = False  # for a disk: then it is asked ahead, which costs a third more where files lie in memory
         self._held = np.empty(0, np.uint64), np.empty((0, self._width), np.uint64)
 
     def hold(self, docs: np.ndarray) -> None:
@@ -93,7 +85,7 @@ class Documents:
         offsets = np.concatenate([[0], np.cumsum(stops - starts)]).astype(np.int64)
         values = np.empty(offsets[-1], dtype=np.uint64)
         for index, part in _runs(owners(docs)):
-            self._read(self._manifests[index], "shingles", starts[part], stops[part], values, offsets[part])
+            self._files.spans(self._manifests[index], "shingles", starts[part], stops[part], values, offsets[part])
         return offsets, values
 
     def _facts(self, docs: np.ndarray) -> np.ndarray:
@@ -114,33 +106,8 @@ class Documents:
             rows[part] += self._before[index]
         for group, part in _runs(np.searchsorted(self._starts, docs, side="right") - 1):
             starts, at = width * rows[part], width * np.arange(part.start, part.stop)
-            self._read(self._groups[group], "facts", starts, starts + width, found.reshape(-1), at)
+            self._files.spans(self._groups[group], "facts", starts, starts + width, found.reshape(-1), at)
         return found
-
-    def _read(
-        self,
-        manifest: dict[str, Any],
-        name: str,
-        starts: np.ndarray,
-        stops: np.ndarray,
-        out: np.ndarray,
-        at: np.ndarray,
-    ) -> None:
-        """uint64s starts[i]:stops[i] of an output, to out[at[i]:]. Errors: StorageError."""
-        partial = self._files.partial(manifest, name)
-        if partial is not None:
-            partial.fetch(8 * starts, 8 * stops)
-        handle, spans = self._files.handle(manifest, name), (frozen(starts, np.int64), frozen(stops, np.int64))
-        began = time.perf_counter()
-        if self._waits:
-            ask_ahead(handle, *spans)
-        there = read_spans(handle, *spans, out, frozen(at, np.int64))
-        self._waits = time.perf_counter() - began > len(starts) * SLOW + 8 * (stops - starts).sum() * SLOW_BYTE
-        if there < len(starts):
-            raise StorageError(
-                f"Output '{name}' of {manifest['stage']} task {manifest['task']} cannot be read behind byte {8 * int(starts[there])}: "
-                "its file was cut, or its disk fails. Run with --fresh."
-            )
 
     def similarities(self, left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
         """True similarities of pairs of documents by the measure of the recipe; a pair that cannot reach the threshold may read 0.
